@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The lock of the engines that have one: a raw spinlock with interrupts off that
+ * NMIs can live with.
+ *
+ * A raw spinlock does not sleep on PREEMPT_RT.  With interrupts off, the only
+ * thing that can find the lock held by its own CPU is an NMI (or a debug
+ * exception inside one), so there it is only tried.  An NMI that finds it held
+ * cannot allocate, but must be able to free: it leaves the block on @deferred,
+ * whose link is in the block itself, and whoever takes the lock next frees it
+ * first.  Thus the number of blocks to drain is bounded by what NMIs freed
+ * while one critical section lasted, and nothing is pending once the lock has
+ * been taken and left.
+ *
+ * A deferred block carries a mark in its second word, so that it is recognised
+ * when an NMI frees it again before it has been drained.
+ */
+#ifndef _CHAOS_LOCK_H
+#define _CHAOS_LOCK_H
+
+#include <linux/llist.h>
+#include <linux/preempt.h>
+#include <linux/random.h>
+#include <linux/spinlock.h>
+
+struct chaos_lock {
+	raw_spinlock_t raw;
+	struct llist_head deferred;
+	unsigned long mark;
+};
+
+/* The form of a block that waits on chaos_lock.deferred. */
+struct chaos_deferred_block {
+	struct llist_node node;
+	unsigned long mark;
+};
+
+/* A macro, for each user to have a lockdep class of its own. */
+#define chaos_lock_init(l)					\
+do {								\
+	struct chaos_lock *__l = (l);				\
+								\
+	raw_spin_lock_init(&__l->raw);				\
+	init_llist_head(&__l->deferred);			\
+	__l->mark = get_random_long();				\
+} while (0)
+
+/* False only in NMI.  The caller drains @l->deferred before anything else. */
+static inline bool chaos_lock(struct chaos_lock *l, unsigned long *flags)
+{
+	if (unlikely(in_nmi()))
+		return raw_spin_trylock_irqsave(&l->raw, *flags);
+	raw_spin_lock_irqsave(&l->raw, *flags);
+	return true;
+}
+
+static inline void chaos_unlock(struct chaos_lock *l, unsigned long flags)
+{
+	raw_spin_unlock_irqrestore(&l->raw, flags);
+}
+
+/*
+ * Leave the block at @p, known to be a live one of at least 16 bytes, to the
+ * next holder of the lock.  False: it is waiting already.
+ *
+ * The cmpxchg decides between NMIs of two CPUs that free the same block.
+ */
+static inline bool chaos_defer_free(struct chaos_lock *l, void *p)
+{
+	struct chaos_deferred_block *b = p;
+	unsigned long old = READ_ONCE(b->mark);
+
+	if (old == l->mark || cmpxchg(&b->mark, old, l->mark) != old)
+		return false;
+	llist_add(&b->node, &l->deferred);
+	return true;
+}
+
+/*
+ * Run @free(block) on everything that NMIs have deferred.  Called first thing
+ * with the lock held.
+ */
+#define chaos_drain_deferred(l, free)					\
+do {									\
+	struct chaos_deferred_block *__b, *__t;				\
+	struct llist_head *__d = &(l)->deferred;			\
+									\
+	if (likely(llist_empty(__d)))					\
+		break;							\
+	llist_for_each_entry_safe(__b, __t, llist_del_all(__d), node) {	\
+		__b->mark = 0;						\
+		free((void *)__b);					\
+	}								\
+} while (0)
+
+#endif /* _CHAOS_LOCK_H */

@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pools, and the map from any address to its pool.
+ *
+ * A pool is one vmalloc'd range, or a range that the caller provides.  The map
+ * is a radix tree of three levels (see pool.h); chaos_pool_of() reads it without
+ * a lock from any context.
+ *
+ * Who may touch what: chaos_pool_map_mutex serialises all writers.  A pool's
+ * fields are constant from chaos_pool_publish() to chaos_pool_withdraw().  Nodes
+ * are added, never removed, until the module goes: their number is bounded by
+ * the address space that pools have ever used (one leaf covers 256 MiB).
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/align.h>
+#include <linux/export.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/overflow.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "engine.h"
+#include "pool.h"
+
+static DEFINE_MUTEX(chaos_pool_map_mutex);
+
+/* Stand-ins for what is not there; never written. */
+static struct chaos_map_leaf *chaos_map_no_leaf __ro_after_init;
+static struct chaos_map_node *chaos_map_no_node __ro_after_init;
+
+struct chaos_map_node *chaos_map_root[CHAOS_MAP_ROOT_SIZE];
+EXPORT_SYMBOL_IF_KUNIT(chaos_map_root);
+
+static unsigned long map_root_index(unsigned long unit)
+{
+	return (unit >> (2 * CHAOS_MAP_BITS)) & (CHAOS_MAP_ROOT_SIZE - 1);
+}
+
+static unsigned long map_node_index(unsigned long unit)
+{
+	return (unit >> CHAOS_MAP_BITS) & CHAOS_MAP_MASK;
+}
+
+static struct chaos_map_node *map_node_get(unsigned long unit)
+{
+	struct chaos_map_node **slot = &chaos_map_root[map_root_index(unit)];
+	struct chaos_map_node *node = *slot;
+	unsigned long i;
+
+	if (node != chaos_map_no_node)
+		return node;
+	node = kvmalloc(sizeof(*node), GFP_KERNEL);
+	if (!node)
+		return NULL;
+	for (i = 0; i < CHAOS_MAP_FANOUT; i++)
+		node->leaf[i] = chaos_map_no_leaf;
+	/* The node's contents before the pointer; see chaos_pool_of(). */
+	smp_store_release(slot, node);
+	return node;
+}
+
+static struct chaos_map_leaf *map_leaf_get(unsigned long unit)
+{
+	struct chaos_map_node *node = map_node_get(unit);
+	struct chaos_map_leaf **slot, *leaf;
+
+	if (!node)
+		return NULL;
+	slot = &node->leaf[map_node_index(unit)];
+	if (*slot != chaos_map_no_leaf)
+		return *slot;
+	leaf = kvzalloc(sizeof(*leaf), GFP_KERNEL);
+	if (leaf)
+		/* The leaf's contents before the pointer. */
+		smp_store_release(slot, leaf);
+	return leaf;
+}
+
+static unsigned long pool_first_unit(const struct chaos_pool *pool)
+{
+	return pool->start >> CHAOS_UNIT_SHIFT;
+}
+
+static unsigned long pool_end_unit(const struct chaos_pool *pool)
+{
+	return chaos_pool_end(pool) >> CHAOS_UNIT_SHIFT;
+}
+
+/*
+ * Enter @pool in place of @old for every unit of its range.  All leaves exist.
+ *
+ * The release orders the pool's fields, and the engine's metadata behind them,
+ * before the pointer; the reader's address dependency does the rest.
+ */
+static void map_set(const struct chaos_pool *range, struct chaos_pool *pool)
+{
+	unsigned long unit;
+
+	for (unit = pool_first_unit(range); unit < pool_end_unit(range); unit++) {
+		struct chaos_map_leaf *leaf = map_leaf_get(unit);
+
+		/* Pairs with chaos_pool_of(). */
+		smp_store_release(&leaf->pool[unit & CHAOS_MAP_MASK], pool);
+	}
+}
+
+/* Make all leaves of the range and see that nobody has a unit of it yet. */
+static int map_prepare(const struct chaos_pool *range)
+{
+	unsigned long unit;
+
+	for (unit = pool_first_unit(range); unit < pool_end_unit(range); unit++) {
+		struct chaos_map_leaf *leaf = map_leaf_get(unit);
+
+		if (!leaf)
+			return -ENOMEM;
+		if (leaf->pool[unit & CHAOS_MAP_MASK])
+			return -EEXIST;
+	}
+	return 0;
+}
+
+/**
+ * chaos_pool_publish() - enter a pool into the map
+ * @pool: its metadata is complete: any address in it may be asked for at once
+ *
+ * Context: task; may sleep.
+ * Return: 0, -ENOMEM, or -EEXIST if memory of it belongs to another pool
+ */
+int chaos_pool_publish(struct chaos_pool *pool)
+{
+	int err;
+
+	mutex_lock(&chaos_pool_map_mutex);
+	err = map_prepare(pool);
+	if (!err)
+		map_set(pool, pool);
+	mutex_unlock(&chaos_pool_map_mutex);
+	return err;
+}
+
+/**
+ * chaos_pool_withdraw() - take a pool out of the map
+ * @pool: a published pool without live blocks
+ *
+ * Somebody who frees a wrong pointer may have found the pool just before:
+ * the caller waits for a grace period (synchronize_rcu()) before it frees
+ * anything of the pool.
+ *
+ * Context: task; may sleep.
+ */
+void chaos_pool_withdraw(struct chaos_pool *pool)
+{
+	mutex_lock(&chaos_pool_map_mutex);
+	map_set(pool, NULL);
+	mutex_unlock(&chaos_pool_map_mutex);
+}
+
+static struct chaos_pool *pool_new(struct chaos_heap *heap, void *mem,
+				   size_t size)
+{
+	unsigned long start = ALIGN((unsigned long)mem, CHAOS_UNIT_SIZE);
+	unsigned long end = ALIGN_DOWN((unsigned long)mem + size,
+				       CHAOS_UNIT_SIZE);
+	struct chaos_pool *pool;
+
+	if (start >= end)
+		return ERR_PTR(-EINVAL);
+	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+	if (!pool)
+		return ERR_PTR(-ENOMEM);
+	pool->start = start;
+	pool->size = end - start;
+	pool->heap = heap;
+	INIT_LIST_HEAD(&pool->node);
+	return pool;
+}
+
+/*
+ * vmalloc promises page alignment only.  Huge mappings, which also save TLB
+ * misses, are aligned far enough; otherwise ask for some more and align within.
+ */
+static void *pool_vmalloc(struct chaos_heap *heap, size_t size, size_t *got,
+			  gfp_t gfp)
+{
+	void *mem;
+
+	*got = size;
+	if (heap->node == NUMA_NO_NODE && size >= PMD_SIZE) {
+		mem = vmalloc_huge(size, gfp);
+		if (!mem || IS_ALIGNED((unsigned long)mem, CHAOS_UNIT_SIZE))
+			return mem;
+		vfree(mem);
+	}
+	if (PAGE_SIZE < CHAOS_UNIT_SIZE)
+		*got = size + CHAOS_UNIT_SIZE - PAGE_SIZE;
+	if (heap->node == NUMA_NO_NODE)
+		return __vmalloc(*got, gfp);
+	return vmalloc_node(*got, heap->node);
+}
+
+/**
+ * chaos_pool_create() - a pool of vmalloc'd memory
+ * @heap: whose it will be
+ * @size: usable bytes, rounded up to whole units
+ * @gfp: must allow blocking
+ *
+ * Context: task; may sleep.
+ * Return: the pool, not in the map yet, or ERR_PTR(-ENOMEM)
+ */
+struct chaos_pool *chaos_pool_create(struct chaos_heap *heap, size_t size,
+				     gfp_t gfp)
+{
+	struct chaos_pool *pool;
+	size_t got;
+	void *mem;
+
+	size = ALIGN(size, CHAOS_UNIT_SIZE);
+	mem = pool_vmalloc(heap, size, &got, gfp);
+	if (!mem)
+		return ERR_PTR(-ENOMEM);
+	pool = pool_new(heap, mem, got);
+	if (IS_ERR(pool)) {
+		vfree(mem);
+		return pool;
+	}
+	pool->mem = mem;
+	return pool;
+}
+
+/**
+ * chaos_pool_adopt() - a pool of memory that the caller provides
+ * @heap: whose it will be
+ * @mem: the memory
+ * @size: its bytes; what lies outside of whole, aligned units is not used
+ *
+ * Context: task; may sleep.
+ * Return: the pool, not in the map yet, or ERR_PTR(-EINVAL) if there is no
+ * whole unit in the range, ERR_PTR(-ENOMEM)
+ */
+struct chaos_pool *chaos_pool_adopt(struct chaos_heap *heap, void *mem,
+				    size_t size)
+{
+	unsigned long end;
+
+	if (!mem || check_add_overflow((unsigned long)mem, size, &end))
+		return ERR_PTR(-EINVAL);
+	return pool_new(heap, mem, size);
+}
+
+/**
+ * chaos_pool_free() - free a pool that is not in the map (any longer)
+ * @pool: its metadata is gone already
+ *
+ * Context: task; may sleep.
+ */
+void chaos_pool_free(struct chaos_pool *pool)
+{
+	vfree(pool->mem);
+	kfree(pool);
+}
+
+int __init chaos_pool_map_init(void)
+{
+	unsigned long i;
+
+	chaos_map_no_leaf = kvzalloc(sizeof(*chaos_map_no_leaf), GFP_KERNEL);
+	chaos_map_no_node = kvmalloc(sizeof(*chaos_map_no_node), GFP_KERNEL);
+	if (!chaos_map_no_leaf || !chaos_map_no_node) {
+		kvfree(chaos_map_no_leaf);
+		kvfree(chaos_map_no_node);
+		return -ENOMEM;
+	}
+	for (i = 0; i < CHAOS_MAP_FANOUT; i++)
+		chaos_map_no_node->leaf[i] = chaos_map_no_leaf;
+	for (i = 0; i < CHAOS_MAP_ROOT_SIZE; i++)
+		chaos_map_root[i] = chaos_map_no_node;
+	return 0;
+}
+
+static void map_node_free(struct chaos_map_node *node)
+{
+	unsigned long i;
+
+	if (node == chaos_map_no_node)
+		return;
+	for (i = 0; i < CHAOS_MAP_FANOUT; i++)
+		if (node->leaf[i] != chaos_map_no_leaf)
+			kvfree(node->leaf[i]);
+	kvfree(node);
+}
+
+void chaos_pool_map_exit(void)
+{
+	unsigned long i;
+
+	for (i = 0; i < CHAOS_MAP_ROOT_SIZE; i++)
+		map_node_free(chaos_map_root[i]);
+	kvfree(chaos_map_no_node);
+	kvfree(chaos_map_no_leaf);
+}
