@@ -6,11 +6,15 @@
 #ifndef _CHAOS_COMPAT_H
 #define _CHAOS_COMPAT_H
 
+#include <linux/export.h>
 #include <linux/hrtimer.h>
 #include <linux/version.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
 #include <kunit/visibility.h>
+#elif IS_ENABLED(CONFIG_KUNIT)
+#define VISIBLE_IF_KUNIT
+#define EXPORT_SYMBOL_IF_KUNIT(symbol)	EXPORT_SYMBOL_GPL(symbol)
 #else
 #define VISIBLE_IF_KUNIT		static
 #define EXPORT_SYMBOL_IF_KUNIT(symbol)

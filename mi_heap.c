@@ -15,8 +15,9 @@
  *   mi_heap.parked		lock-free stack of pages that an NMI claimed
  *
  * Both locks are raw, taken with interrupts off, for a bounded time, never one
- * inside the other, and only on the generic path.  NMIs try the locks and are
- * refused memory if they fail; their frees take no lock at all.
+ * inside the other, and only on the generic path.  NMIs only try them: if that
+ * fails, an allocation is refused, and a free leaves the page that it has
+ * claimed, if any, on the stack.
  *
  * Everything that changes a theap is __kprobes: a probe in the middle would run
  * its handler at the same level, and the handler may allocate.
@@ -401,27 +402,28 @@ static struct mi_pool *mi_pool_of(const struct mi_page *page)
 
 /*
  * Give the slices of an owned page without live blocks back.  No free can be in
- * flight: it would be that of a live block.  Not in NMI.
+ * flight: it would be that of a live block.  False only in NMI: nothing is done.
  */
-static void mi_page_free(struct chaos_heap *heap, struct mi_page *page)
+static bool mi_page_free(struct chaos_heap *heap, struct mi_page *page)
 {
 	struct mi_pool *mp = mi_pool_of(page);
 	struct mi_heap *mi = heap->priv;
 	unsigned long flags;
 	unsigned int i;
 
+	if (!mi_lock(&mi->slice_lock, &flags))
+		return false;
 	WRITE_ONCE(page->capacity, 0);
 	WRITE_ONCE(page->theap, NULL);
 	atomic64_set(&page->thread_free, 0);
 	if (page->reserved > 1)
 		for (i = 1; i < page->slices; i++)
 			WRITE_ONCE(page[i].head_distance, 0);
-
-	raw_spin_lock_irqsave(&mi->slice_lock, flags);
 	mi_pool_put(mp, page);
 	chaos_unhold(heap, (size_t)page->slices << mp->pool->slice_shift);
 	page->slices = 0;
 	raw_spin_unlock_irqrestore(&mi->slice_lock, flags);
+	return true;
 }
 
 /* ------------------------------- the queues ------------------------------- */
@@ -537,40 +539,47 @@ static bool mi_page_claim_listed(struct mi_page *page)
 
 /*
  * A page that its last free has claimed while LISTED may still be on the list;
- * its count is that of the live blocks, 0.
+ * its count is that of the live blocks, 0.  False only in NMI.
  */
-static void mi_page_unlist(struct mi_heap *mi, struct mi_page *page)
+static bool mi_page_unlist(struct mi_abandoned *ab, struct mi_page *page)
 {
-	struct mi_abandoned *ab = &mi->abandoned[page->bin];
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&ab->lock, flags);
+	if (!mi_lock(&ab->lock, &flags))
+		return false;
 	list_del_init(&page->list);
 	raw_spin_unlock_irqrestore(&ab->lock, flags);
+	return true;
 }
 
-/*
- * Find a place for an owned page that is in no queue: free it if it is empty,
- * else let everybody have it.  Not in NMI.
- */
-static __kprobes void mi_page_settle(struct chaos_heap *heap,
-				     struct mi_page *page)
+static bool mi_page_try_settle(struct chaos_heap *heap, struct mi_page *page)
 {
 	struct mi_heap *mi = heap->priv;
 	struct mi_abandoned *ab = &mi->abandoned[page->bin];
 	unsigned long flags;
 	bool listed;
 
-	if (atomic64_read(&page->thread_free) & MI_LISTED) {
-		mi_page_unlist(mi, page);
-		mi_page_free(heap, page);
-		return;
-	}
-	raw_spin_lock_irqsave(&ab->lock, flags);
+	if (atomic64_read(&page->thread_free) & MI_LISTED)
+		return mi_page_unlist(ab, page) && mi_page_free(heap, page);
+
+	if (!mi_lock(&ab->lock, &flags))
+		return false;
 	listed = mi_page_list(ab, page);
 	raw_spin_unlock_irqrestore(&ab->lock, flags);
-	if (!listed)
-		mi_page_free(heap, page);
+	return listed || mi_page_free(heap, page);
+}
+
+/*
+ * Find a place for an owned page that is in no queue: free it if it is empty,
+ * else let everybody have it.  An NMI that cannot have a lock parks the page.
+ */
+static __kprobes void mi_page_settle(struct chaos_heap *heap,
+				     struct mi_page *page)
+{
+	struct mi_heap *mi = heap->priv;
+
+	if (unlikely(!mi_page_try_settle(heap, page)))
+		llist_add(&page->parked, &mi->parked);
 }
 
 /* Deal with what NMIs had to leave. */
@@ -840,8 +849,7 @@ static __kprobes void *mi_alloc(struct chaos_heap *heap, size_t size,
 	struct mi_theap *theap = mi_theap(heap, level);
 	void *p;
 
-	if (likely(level != MI_NMI))
-		mi_settle_parked(heap);
+	mi_settle_parked(heap);
 	if (size > MI_BIN_MAX_SIZE || align > CHAOS_UNIT_SIZE)
 		return mi_alloc_single(heap, level, size, align);
 	bin = likely(align <= CHAOS_MIN_ALIGN) ? mi_bin(size) :
@@ -883,16 +891,12 @@ static noinline __kprobes void mi_free_foreign(struct chaos_heap *heap,
 					       struct mi_page *page,
 					       void *p, u32 link)
 {
-	struct mi_heap *mi = heap->priv;
-
 	if (!mi_page_push(page, p, link))
 		return;
 	if (mi_page_claimed(page) && theap && page->home == theap)
 		mi_page_own(theap, page);
-	else if (likely(theap))
-		mi_page_settle(heap, page);
 	else
-		llist_add(&page->parked, &mi->parked);
+		mi_page_settle(heap, page);
 }
 
 static bool mi_slice_used(const struct chaos_pool *pool, const void *p)

@@ -234,19 +234,21 @@ struct chaos_pool *chaos_pool_create(struct chaos_heap *heap, size_t size,
 /**
  * chaos_pool_adopt() - a pool of memory that the caller provides
  * @heap: whose it will be
- * @mem: the memory
+ * @mem: the memory; the kernel's, not a user's
  * @size: its bytes; what lies outside of whole, aligned units is not used
  *
  * Context: task; may sleep.
  * Return: the pool, not in the map yet, or ERR_PTR(-EINVAL) if there is no
- * whole unit in the range, ERR_PTR(-ENOMEM)
+ * whole unit in the range or it is not the kernel's, ERR_PTR(-ENOMEM)
  */
 struct chaos_pool *chaos_pool_adopt(struct chaos_heap *heap, void *mem,
 				    size_t size)
 {
 	unsigned long end;
 
-	if (!mem || check_add_overflow((unsigned long)mem, size, &end))
+	/* Kernel memory, vmalloc'd or not, is above PAGE_OFFSET everywhere. */
+	if ((unsigned long)mem < PAGE_OFFSET ||
+	    check_add_overflow((unsigned long)mem, size, &end))
 		return ERR_PTR(-EINVAL);
 	return pool_new(heap, mem, size);
 }
