@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The TLSF engine's structures and the arithmetic on them.  tlsf.c explains.
+ */
+#ifndef _CHAOS_TLSF_H
+#define _CHAOS_TLSF_H
+
+#include <linux/bitops.h>
+#include <linux/build_bug.h>
+#include <linux/list.h>
+#include <linux/types.h>
+
+#include "engine.h"
+#include "lock.h"
+
+/*
+ * Sizes are multiples of TLSF_ALIGN.  A first level (fl) is a power of two, cut
+ * into 2^TLSF_SLI lists, the second level (sl).  Below 2^(TLSF_FL_SHIFT + 1)
+ * a list would be narrower than TLSF_ALIGN; those sizes share fl 0, in
+ * steps of TLSF_ALIGN, and the first level counts from there.
+ *
+ * No block is as large as 2^TLSF_BLOCK_BITS.  A request may be half of that,
+ * so that rounding it up never leaves the lists.
+ */
+#define TLSF_ALIGN_SHIFT	3
+#define TLSF_ALIGN		BIT(TLSF_ALIGN_SHIFT)
+#define TLSF_SLI		5
+#define TLSF_SL_COUNT		BIT(TLSF_SLI)
+#define TLSF_FL_SHIFT		(TLSF_SLI + TLSF_ALIGN_SHIFT - 1)
+#if BITS_PER_LONG == 64
+#define TLSF_BLOCK_BITS		40
+#else
+#define TLSF_BLOCK_BITS		31
+#endif
+#define TLSF_FL_COUNT		(TLSF_BLOCK_BITS - TLSF_FL_SHIFT)
+#define TLSF_LISTS		(TLSF_FL_COUNT * TLSF_SL_COUNT)
+#define TLSF_BLOCK_LIMIT	BIT(TLSF_BLOCK_BITS)
+#define TLSF_REQUEST_MAX	(TLSF_BLOCK_LIMIT / 2)
+
+/**
+ * struct tlsf_block - a block, seen from its physical neighbours
+ * @prev_phys: the block before this one; overlaps the end of that block's
+ *	payload and exists only while that block is free
+ * @head: size of the payload, flags, and the promised alignment
+ * @link: the block's place in a free list; the payload begins here and this
+ *	exists only while the block is free
+ *
+ * Blocks lie end to end from the start of a pool to its sentinel, a block of
+ * size 0 that is never free.  No two neighbours are both free.
+ *
+ * Every member is on an 8-byte border, whatever the size of a pointer.
+ */
+struct tlsf_block {
+	struct tlsf_block *prev_phys __aligned(8);
+	u64 head __aligned(8);
+	struct list_head link __aligned(8);
+};
+
+/* tlsf_block.head */
+#define TLSF_FREE		1ULL
+#define TLSF_PREV_FREE		2ULL
+#define TLSF_SIZE		((1ULL << TLSF_BLOCK_BITS) - TLSF_ALIGN)
+#define TLSF_PROMISE_SHIFT	56	/* log2(alignment / TLSF_ALIGN) */
+
+/*
+ * What a block costs besides its payload; the least payload (the link, and
+ * the next block's prev_phys); the least bytes that can become a block.
+ */
+#define TLSF_HEADER		8UL
+#define TLSF_MIN_SIZE		24UL
+#define TLSF_MIN_SPLIT		(TLSF_HEADER + TLSF_MIN_SIZE)
+
+static_assert(offsetof(struct tlsf_block, link) -
+	      offsetof(struct tlsf_block, head) == TLSF_HEADER);
+static_assert(sizeof(struct list_head) + 8 <= TLSF_MIN_SIZE);
+static_assert(TLSF_MIN_SIZE % TLSF_ALIGN == 0);
+static_assert(TLSF_FL_COUNT <= BITS_PER_LONG);
+static_assert(TLSF_SL_COUNT <= 32);
+static_assert(sizeof(struct chaos_deferred_block) <= TLSF_MIN_SIZE);
+static_assert(TLSF_ALIGN == CHAOS_MIN_ALIGN);
+
+/**
+ * struct tlsf_pool - one range of memory, and which addresses in it are blocks
+ * @first: address of the first block's payload
+ * @span: the last address that a block could have, less @first
+ * @node: in tlsf.pools
+ * @live: bit n is set if and only if a live block's payload begins at
+ *	@first + n * TLSF_ALIGN.  The sentinel's bit is set, too.
+ *
+ * Written under the control's lock; @live is read without it, too.
+ */
+struct tlsf_pool {
+	unsigned long first;
+	size_t span;
+	struct list_head node;
+	unsigned long live[];
+};
+
+/**
+ * struct tlsf - the control of any number of pools
+ * @recent: the pool that the last block was taken from
+ * @live: number of live blocks
+ * @fl_bitmap: bit fl is set if and only if @sl_bitmap[fl] is not 0
+ * @sl_bitmap: bit sl is set if and only if @list[fl * TLSF_SL_COUNT + sl] is
+ *	not empty
+ * @list: the free blocks: each is on the list that its size maps to.
+ *	Circular, so that the ends of a link are checked and changed alike
+ *	whether they are blocks or the head.
+ * @pools: all pools
+ * @heap: for reports
+ */
+struct tlsf {
+	struct tlsf_pool *recent;
+	size_t live;
+	unsigned long fl_bitmap;
+	u32 sl_bitmap[TLSF_FL_COUNT];
+	struct list_head list[TLSF_LISTS];
+	struct list_head pools;
+	struct chaos_heap *heap;
+};
+
+/*
+ * The list that holds blocks of @size, as fl * 2^sli + sl.  Up to twice the
+ * first step, steps are equal; above, each power of two doubles them.
+ */
+static __always_inline unsigned int
+tlsf_map(size_t size, unsigned int sli, unsigned int fl_shift)
+{
+	unsigned int k = __fls(size | 1UL << (fl_shift + 1)) - (fl_shift + 1);
+
+	return (k << sli) + (unsigned int)(size >> (k + fl_shift + 1 - sli));
+}
+
+/* The first list none of whose blocks is smaller than @size > 0. */
+static __always_inline unsigned int
+tlsf_map_up(size_t size, unsigned int sli, unsigned int fl_shift)
+{
+	unsigned int k = __fls(size | 1UL << (fl_shift + 1)) - (fl_shift + 1);
+
+	return (k << sli) +
+	       (unsigned int)((size - 1) >> (k + fl_shift + 1 - sli)) + 1;
+}
+
+static __always_inline unsigned int tlsf_mapping_insert(size_t size)
+{
+	return tlsf_map(size, TLSF_SLI, TLSF_FL_SHIFT);
+}
+
+static __always_inline unsigned int tlsf_mapping_search(size_t size)
+{
+	return tlsf_map_up(size, TLSF_SLI, TLSF_FL_SHIFT);
+}
+
+/* The payload of a block for @size <= TLSF_REQUEST_MAX bytes. */
+static __always_inline size_t tlsf_round(size_t size)
+{
+	return max(ALIGN(size, TLSF_ALIGN), TLSF_MIN_SIZE);
+}
+
+static __always_inline size_t tlsf_size(const struct tlsf_block *block)
+{
+	return block->head & TLSF_SIZE;
+}
+
+static __always_inline struct tlsf_block *tlsf_block_of(const void *p)
+{
+	return container_of((struct list_head *)p, struct tlsf_block, link);
+}
+
+/* What would be the next block if @block were of @size. */
+static __always_inline struct tlsf_block *
+tlsf_next_at(const struct tlsf_block *block, size_t size)
+{
+	return (void *)block + TLSF_HEADER + size;
+}
+
+static __always_inline struct tlsf_block *
+tlsf_next(const struct tlsf_block *block)
+{
+	return tlsf_next_at(block, tlsf_size(block));
+}
+
+/*
+ * Cut @block, whose head is @head, to @size and return the rest as a block of
+ * its own that is not free and follows one that is not; NULL if it is too
+ * small to be one.  The flags that others keep about the rest are up to the
+ * caller.
+ */
+static __always_inline struct tlsf_block *
+tlsf_split(struct tlsf_block *block, u64 head, size_t size)
+{
+	size_t excess = (head & TLSF_SIZE) - size;
+	struct tlsf_block *rest = tlsf_next_at(block, size);
+
+	if (excess < TLSF_MIN_SPLIT)
+		return NULL;
+	rest->head = excess - TLSF_HEADER;
+	block->head = head - excess;
+	return rest;
+}
+
+/* Make @block and the next one, of @size, a single block. */
+static __always_inline void tlsf_absorb(struct tlsf_block *block, size_t size)
+{
+	block->head += TLSF_HEADER + size;
+}
+
+#if IS_ENABLED(CONFIG_KUNIT)
+void tlsf_init(struct tlsf *t, struct chaos_heap *heap);
+size_t tlsf_pool_meta(size_t size);
+int tlsf_add_pool(struct tlsf *t, struct tlsf_pool *pool, void *mem,
+		  size_t size);
+void *tlsf_malloc(struct tlsf *t, size_t size, size_t align);
+enum chaos_verdict tlsf_free(struct tlsf *t, struct tlsf_pool *pool, void *p);
+bool tlsf_resize(struct tlsf *t, struct tlsf_pool *pool, void *p, size_t size);
+int tlsf_check(struct tlsf *t);
+struct tlsf *tlsf_of_heap(struct chaos_heap *heap);
+struct chaos_lock *tlsf_lock_of_heap(struct chaos_heap *heap);
+#endif
+
+#endif /* _CHAOS_TLSF_H */
