@@ -1,0 +1,1492 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The evl engine: power-of-two blocks over a best-fit allocator of page ranges.
+ *
+ * The algorithm is that of the Xenomai 4 (EVL) system heap, a variant of
+ * M. K. McKusick and M. J. Karels, "Design of a General Purpose Memory
+ * Allocator for the 4.3BSD UNIX Kernel", USENIX Summer 1988.  A pool is cut
+ * into pages of 512 bytes.
+ *
+ * - Requests of up to 256 bytes are rounded up to a power of two and served
+ *   from a page of blocks of that size.  The pages of one size form a ring,
+ *   those with room in front; a bitmap tells which of a page's blocks are busy.
+ * - Other requests get a range of whole pages: the high part of the shortest
+ *   free range that is long enough.  A freed range merges with its free
+ *   neighbours.
+ *
+ * Structures.  The page map of a pool has an entry for each page, and lies
+ * outside of the pool.  The first page of a range, or a page of blocks, is
+ * marked as such, all other pages of a range are not: hence the map tells for
+ * any address whatever if a block starts there.  The last page of a
+ * free range is marked too, and both ends know the length: hence the
+ * neighbours of a range are found without a search by address.  By length, free
+ * ranges are found in evl_heap.bin and evl_heap.size_tree, which all pools of a
+ * heap share.  Nothing is ever stored in free memory.
+ *
+ * Locking.  One struct chaos_lock guards everything.  query() and the checks
+ * of an NMI that finds the lock taken read the map without it: the entry of
+ * a live block does not change until its owner frees or resizes it.
+ *
+ * Time.  Blocks and ranges under 32 KiB take a fixed number of steps, longer
+ * ranges a few descents of the size tree.
+ */
+#include <linux/bitops.h>
+#include <linux/log2.h>
+#include <linux/lockdep.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/numa.h>
+#include <linux/overflow.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+
+#include "compat.h"
+#include "evl_heap.h"
+
+/* A request for aligned pages looks at no more ranges that may fit or not. */
+#define EVL_ALIGN_TRIES		16
+
+/* Nodes searched for the long free range that a bad pointer is in: 128 MiB. */
+#define EVL_LOOK_BACK		4096
+
+/* Pages handled by add_pool() and remove_pool() before others get a turn. */
+#define EVL_BATCH		256
+
+/* -- The page map -- */
+
+static __always_inline struct evl_pool *evl_pool_of(struct evl_heap *evl,
+						    const struct evl_page *page)
+{
+	return evl->pools[page->slot];
+}
+
+static __always_inline unsigned long evl_page_addr(struct evl_heap *evl,
+						   const struct evl_page *page)
+{
+	struct evl_pool *ep = evl_pool_of(evl, page);
+
+	return ep->start + ((unsigned long)(page - ep->page) << EVL_PAGE_SHIFT);
+}
+
+/* The size tree's node of a range that starts at @page, if it is a long one. */
+static struct evl_range *evl_range_of(struct evl_heap *evl,
+				      const struct evl_page *page)
+{
+	struct evl_pool *ep = evl_pool_of(evl, page);
+
+	return &ep->range[(page - ep->page) / EVL_NR_BINS];
+}
+
+static __always_inline struct evl_page *evl_range_page(struct rb_node *node)
+{
+	return rb_entry(node, struct evl_range, size_node)->page;
+}
+
+/* Readers without the lock see one type or the other. */
+static __always_inline void evl_set_type(struct evl_page *page, u8 type)
+{
+	WRITE_ONCE(page->type, type);
+}
+
+static __always_inline bool evl_is_block_page(u8 type)
+{
+	return type >= EVL_MIN_LOG2;
+}
+
+static __always_inline size_t evl_to_pages(size_t size)
+{
+	return (size >> EVL_PAGE_SHIFT) + !!(size & (EVL_PAGE_SIZE - 1));
+}
+
+/* -- Rings of pages: buckets and bins -- */
+
+static __always_inline void evl_init_ring(struct evl_page *head)
+{
+	head->prev = head;
+	head->next = head;
+}
+
+static __always_inline void evl_link_page(struct evl_page *prev,
+					  struct evl_page *page,
+					  struct evl_page *next)
+{
+	page->prev = prev;
+	page->next = next;
+	prev->next = page;
+	next->prev = page;
+}
+
+static __always_inline void evl_add_page_front(struct evl_page *head,
+					       struct evl_page *page)
+{
+	evl_link_page(head, page, head->next);
+}
+
+static __always_inline void evl_add_page_back(struct evl_page *head,
+					      struct evl_page *page)
+{
+	evl_link_page(head->prev, page, head);
+}
+
+static __always_inline void evl_remove_page(struct evl_page *page)
+{
+	page->prev->next = page->next;
+	page->next->prev = page->prev;
+}
+
+VISIBLE_IF_KUNIT void evl_move_page_front(struct evl_page *head,
+					  struct evl_page *page)
+{
+	evl_remove_page(page);
+	evl_add_page_front(head, page);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_move_page_front);
+
+VISIBLE_IF_KUNIT void evl_move_page_back(struct evl_page *head,
+					 struct evl_page *page)
+{
+	evl_remove_page(page);
+	evl_add_page_back(head, page);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_move_page_back);
+
+/* -- Free ranges by size -- */
+
+/* Into the size tree; behind those of the same length. */
+static noinline void evl_insert_long_range(struct evl_heap *evl,
+					   struct evl_page *r)
+{
+	struct rb_node **link = &evl->size_tree.rb_root.rb_node;
+	struct rb_node *parent = NULL;
+	struct evl_range *range;
+	u32 pages = r->pages;
+	bool leftmost = true;
+
+	while (*link) {
+		parent = *link;
+		if (pages < evl_range_page(parent)->pages) {
+			link = &parent->rb_left;
+		} else {
+			link = &parent->rb_right;
+			leftmost = false;
+		}
+	}
+	range = evl_range_of(evl, r);
+	WRITE_ONCE(range->page, r);
+	r->range = range;
+	rb_link_node(&range->size_node, parent, link);
+	rb_insert_color_cached(&range->size_node, &evl->size_tree, leftmost);
+}
+
+static noinline void evl_remove_long_range(struct evl_heap *evl,
+					   struct evl_page *r)
+{
+	WRITE_ONCE(r->range->page, NULL);
+	rb_erase_cached(&r->range->size_node, &evl->size_tree);
+}
+
+VISIBLE_IF_KUNIT void evl_insert_range_bysize(struct evl_heap *evl,
+					      struct evl_page *r)
+{
+	u32 pages = r->pages;
+
+	if (unlikely(pages >= EVL_NR_BINS)) {
+		evl_insert_long_range(evl, r);
+		return;
+	}
+	evl_add_page_front(&evl->bin[pages], r);
+	evl->bin_map |= BIT_ULL(pages);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_insert_range_bysize);
+
+VISIBLE_IF_KUNIT void evl_remove_range_bysize(struct evl_heap *evl,
+					      struct evl_page *r)
+{
+	if (unlikely(r->pages >= EVL_NR_BINS)) {
+		evl_remove_long_range(evl, r);
+		return;
+	}
+	evl_remove_page(r);
+	/* Both are the head of the bin. */
+	if (r->prev == r->next)
+		evl->bin_map &= ~BIT_ULL(r->pages);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_remove_range_bysize);
+
+/* Would a long range with @pages stay where it is in the size tree? */
+static bool evl_order_holds(struct evl_heap *evl, struct evl_page *r, u32 pages)
+{
+	struct rb_node *node = &r->range->size_node;
+
+	if (pages < r->pages) {
+		if (node == rb_first_cached(&evl->size_tree))
+			return true;
+		return evl_range_page(rb_prev(node))->pages <= pages;
+	}
+	node = rb_next(node);
+	return !node || evl_range_page(node)->pages >= pages;
+}
+
+static noinline struct evl_page *evl_search_tree(struct evl_heap *evl,
+						 u32 pages)
+{
+	struct rb_node *node = evl->size_tree.rb_root.rb_node;
+	struct evl_page *best = NULL;
+
+	while (node) {
+		struct evl_page *r = evl_range_page(node);
+
+		if (r->pages >= pages) {
+			best = r;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return best;
+}
+
+/* The shortest free range of at least @pages, or NULL. */
+static __always_inline struct evl_page *
+evl_search_shortest(struct evl_heap *evl, u32 pages)
+{
+	struct rb_node *node;
+	u64 map;
+
+	if (unlikely(pages >= EVL_NR_BINS))
+		return evl_search_tree(evl, pages);
+	map = evl->bin_map >> pages << pages;
+	if (likely(map))
+		return evl->bin[__ffs64(map)].next;
+	node = rb_first_cached(&evl->size_tree);
+	return node ? evl_range_page(node) : NULL;
+}
+
+/* The same out of line, for those who are not in a hurry. */
+VISIBLE_IF_KUNIT noinline struct evl_page *
+evl_search_size_ge(struct evl_heap *evl, u32 pages)
+{
+	return evl_search_shortest(evl, pages);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_search_size_ge);
+
+/* A free range that is not shorter than @r, and not seen before @r. */
+static struct evl_page *evl_next_range(struct evl_heap *evl, struct evl_page *r)
+{
+	struct rb_node *node;
+
+	if (r->pages < EVL_NR_BINS) {
+		if (r->next != &evl->bin[r->pages])
+			return r->next;
+		return evl_search_size_ge(evl, r->pages + 1);
+	}
+	node = rb_next(&r->range->size_node);
+	return node ? evl_range_page(node) : NULL;
+}
+
+/* -- Free ranges by address -- */
+
+/*
+ * Mark both ends: whoever frees the pages on either side finds the range.  This
+ * stands for the address tree of the original.
+ */
+VISIBLE_IF_KUNIT void evl_insert_range_byaddr(struct evl_page *r, u32 pages)
+{
+	struct evl_page *last = r + pages - 1;
+
+	last->pages = pages;
+	evl_set_type(last, EVL_FREE_END);
+	r->pages = pages;
+	evl_set_type(r, EVL_FREE);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_insert_range_byaddr);
+
+VISIBLE_IF_KUNIT void evl_remove_range_byaddr(struct evl_page *r)
+{
+	evl_set_type(r + r->pages - 1, EVL_NONE);
+	evl_set_type(r, EVL_NONE);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_remove_range_byaddr);
+
+/* The free range that ends where @page starts, or NULL. */
+VISIBLE_IF_KUNIT struct evl_page *
+evl_search_left_mergeable(struct evl_page *page)
+{
+	struct evl_page *last = page - 1;
+
+	if (last->type == EVL_FREE_END || last->type == EVL_FREE)
+		return page - last->pages;
+	return NULL;
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_search_left_mergeable);
+
+/* The free range that starts at @end, or NULL. */
+VISIBLE_IF_KUNIT struct evl_page *
+evl_search_right_mergeable(struct evl_page *end)
+{
+	return end->type == EVL_FREE ? end : NULL;
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_search_right_mergeable);
+
+static __always_inline void evl_insert_range(struct evl_heap *evl,
+					     struct evl_page *r, u32 pages)
+{
+	evl_insert_range_byaddr(r, pages);
+	evl_insert_range_bysize(evl, r);
+}
+
+static __always_inline void evl_remove_range(struct evl_heap *evl,
+					     struct evl_page *r)
+{
+	evl_remove_range_bysize(evl, r);
+	evl_remove_range_byaddr(r);
+}
+
+/* The range's place in the size tree often stays. */
+static noinline void evl_resize_long_range(struct evl_heap *evl,
+					   struct evl_page *r, u32 pages)
+{
+	bool stays = pages >= EVL_NR_BINS && evl_order_holds(evl, r, pages);
+
+	if (!stays)
+		evl_remove_long_range(evl, r);
+	evl_set_type(r + r->pages - 1, EVL_NONE);
+	evl_insert_range_byaddr(r, pages);
+	if (!stays)
+		evl_insert_range_bysize(evl, r);
+}
+
+/* Move the end of a free range. */
+static __always_inline void evl_resize_range(struct evl_heap *evl,
+					     struct evl_page *r, u32 pages)
+{
+	if (r->pages >= EVL_NR_BINS) {
+		evl_resize_long_range(evl, r, pages);
+		return;
+	}
+	evl_remove_range_bysize(evl, r);
+	evl_set_type(r + r->pages - 1, EVL_NONE);
+	evl_insert_range(evl, r, pages);
+}
+
+/* -- Ranges of pages -- */
+
+/*
+ * Take @pages out of the free range @r, @at pages after its start.  What is
+ * in front stays in the tree.
+ */
+static __always_inline struct evl_page *
+evl_split_range(struct evl_heap *evl, struct evl_page *r, u32 at, u32 pages)
+{
+	struct evl_page *page = r + at;
+	u32 tail = r->pages - at - pages;
+
+	if (at)
+		evl_resize_range(evl, r, at);
+	else
+		evl_remove_range(evl, r);
+	if (unlikely(tail))
+		evl_insert_range(evl, page + pages, tail);
+	return page;
+}
+
+/* Where in the free range @r can @pages be aligned?  As high as possible. */
+static bool evl_fits_aligned(struct evl_heap *evl, struct evl_page *r,
+			     u32 pages, size_t align, u32 *at)
+{
+	unsigned long start = evl_page_addr(evl, r);
+	unsigned long last = start +
+		((unsigned long)(r->pages - pages) << EVL_PAGE_SHIFT);
+
+	last &= ~(align - 1);
+	if (last < start)
+		return false;
+	*at = (last - start) >> EVL_PAGE_SHIFT;
+	return true;
+}
+
+/*
+ * The shortest range, @first, does not hold the pages aligned.  One that is
+ * longer by the alignment does; and if there is none, try a few of the others.
+ */
+static noinline struct evl_page *
+evl_search_aligned(struct evl_heap *evl, struct evl_page *first, u32 pages,
+		   size_t align, u32 *at)
+{
+	size_t padded = pages + (align >> EVL_PAGE_SHIFT) - 1;
+	struct evl_page *r;
+	int tries;
+
+	if (padded <= EVL_MAX_PAGES) {
+		r = evl_search_size_ge(evl, padded);
+		if (r && evl_fits_aligned(evl, r, pages, align, at))
+			return r;
+	}
+
+	r = first;
+	for (tries = 0; tries < EVL_ALIGN_TRIES; tries++) {
+		r = evl_next_range(evl, r);
+		if (!r || evl_fits_aligned(evl, r, pages, align, at))
+			return r;
+	}
+	return NULL;
+}
+
+/*
+ * Take @pages from the free ranges.  The caller gives the first of them a
+ * type; the others are EVL_NONE.
+ */
+VISIBLE_IF_KUNIT struct evl_page *
+evl_reserve_page_range(struct evl_heap *evl, u32 pages, size_t align)
+{
+	struct evl_page *r;
+	u32 at;
+
+	lockdep_assert_held(&evl->lock.raw);
+
+	if (align <= EVL_PAGE_SIZE) {
+		r = evl_search_shortest(evl, pages);
+		if (unlikely(!r))
+			return NULL;
+		at = r->pages - pages;
+	} else {
+		r = evl_search_shortest(evl, pages);
+		if (unlikely(!r))
+			return NULL;
+		if (!evl_fits_aligned(evl, r, pages, align, &at)) {
+			r = evl_search_aligned(evl, r, pages, align, &at);
+			if (!r)
+				return NULL;
+		}
+	}
+	return evl_split_range(evl, r, at, pages);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_reserve_page_range);
+
+/* Give back @pages from @page on, all EVL_NONE. */
+VISIBLE_IF_KUNIT void evl_release_page_range(struct evl_heap *evl,
+					     struct evl_page *page, u32 pages)
+{
+	struct evl_page *right = evl_search_right_mergeable(page + pages);
+	struct evl_page *left = evl_search_left_mergeable(page);
+
+	lockdep_assert_held(&evl->lock.raw);
+
+	if (right) {
+		pages += right->pages;
+		evl_remove_range(evl, right);
+	}
+	if (left)
+		evl_resize_range(evl, left, left->pages + pages);
+	else
+		evl_insert_range(evl, page, pages);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_release_page_range);
+
+/* -- Pages of blocks -- */
+
+/* @page has room; does another one? */
+static bool evl_has_other_room(struct evl_bucket *bucket, struct evl_page *page)
+{
+	return bucket->head.next != page || page->next->busy != EVL_ALL_BUSY;
+}
+
+/* Return an empty page of blocks to the free ranges. */
+static void evl_drop_page(struct evl_heap *evl, struct evl_bucket *bucket,
+			  struct evl_page *page)
+{
+	if (page == bucket->spare)
+		bucket->spare = NULL;
+	evl_remove_page(page);
+	evl_set_type(page, EVL_NONE);
+	evl_release_page_range(evl, page, 1);
+	chaos_unhold(evl->heap, EVL_PAGE_SIZE);
+}
+
+/* Return what is kept although it is empty; true if there was any. */
+static bool evl_drop_spares(struct evl_heap *evl)
+{
+	struct evl_bucket *bucket;
+	bool dropped = false;
+	unsigned int i;
+
+	for (i = 0; i < EVL_NR_BUCKETS; i++) {
+		bucket = &evl->bucket[i];
+		if (bucket->spare && bucket->spare->busy == bucket->empty) {
+			evl_drop_page(evl, bucket, bucket->spare);
+			dropped = true;
+		}
+	}
+	return dropped;
+}
+
+static struct evl_page *evl_take_pages(struct evl_heap *evl, u32 pages,
+				       size_t align)
+{
+	struct evl_page *page;
+
+	/* Not for long: one who dropped all finds none to drop. */
+	while (unlikely(!(page = evl_reserve_page_range(evl, pages, align)))) {
+		if (!evl_drop_spares(evl))
+			return NULL;
+	}
+	chaos_hold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
+	return page;
+}
+
+/* A fresh page of blocks at the front of the ring. */
+static noinline struct evl_page *
+evl_add_block_page(struct evl_heap *evl, struct evl_bucket *bucket,
+		   unsigned int log2)
+{
+	struct evl_page *page = evl_take_pages(evl, 1, CHAOS_MIN_ALIGN);
+
+	if (unlikely(!page))
+		return NULL;
+	WRITE_ONCE(page->busy, bucket->empty);
+	evl_set_type(page, log2);
+	evl_add_page_front(&bucket->head, page);
+	return page;
+}
+
+static __always_inline void *evl_alloc_block(struct evl_heap *evl,
+					     unsigned int log2)
+{
+	struct evl_bucket *bucket = evl_bucket_of(evl, log2);
+	struct evl_page *page = bucket->head.next;
+	unsigned int bit;
+	u32 busy;
+
+	if (unlikely(page->busy == EVL_ALL_BUSY)) {
+		page = evl_add_block_page(evl, bucket, log2);
+		if (unlikely(!page))
+			return NULL;
+	}
+	busy = page->busy;
+	bit = __ffs(~busy & EVL_ALL_BUSY);
+	busy |= 1U << bit;
+	WRITE_ONCE(page->busy, busy);
+	if (unlikely(busy == EVL_ALL_BUSY))
+		evl_move_page_back(&bucket->head, page);
+	bucket->live++;
+	return (void *)(evl_page_addr(evl, page) + (bit << log2));
+}
+
+/*
+ * Keep an empty page if it is the only one with room: the next allocation would
+ * have to fetch one again.
+ */
+static noinline void evl_page_emptied(struct evl_heap *evl,
+				      struct evl_bucket *bucket,
+				      struct evl_page *page)
+{
+	if (evl_has_other_room(bucket, page))
+		evl_drop_page(evl, bucket, page);
+	else
+		bucket->spare = page;
+}
+
+static __always_inline enum chaos_verdict
+evl_free_block(struct evl_heap *evl, struct evl_page *page, unsigned int log2,
+	       unsigned long offset)
+{
+	struct evl_bucket *bucket = evl_bucket_of(evl, log2);
+	u32 bit = 1U << ((offset & (EVL_PAGE_SIZE - 1)) >> log2);
+	u32 busy = page->busy;
+
+	if (unlikely(offset & ((1UL << log2) - 1)))
+		return CHAOS_INTERIOR;
+	if (unlikely(!(busy & bit)))
+		return CHAOS_FREED;
+
+	WRITE_ONCE(page->busy, busy & ~bit);
+	bucket->live--;
+	if (unlikely(busy == EVL_ALL_BUSY))
+		evl_move_page_front(&bucket->head, page);
+	else if (unlikely((busy & ~bit) == bucket->empty))
+		evl_page_emptied(evl, bucket, page);
+	return CHAOS_OK;
+}
+
+/* -- Blocks of whole pages -- */
+
+static void *evl_alloc_range(struct evl_heap *evl, size_t size, size_t align)
+{
+	size_t pages = evl_to_pages(size);
+	size_t natural = align;
+	struct evl_page *page;
+
+	if (unlikely(pages > EVL_MAX_PAGES))
+		return NULL;
+	if (is_power_of_2(size) && size <= PAGE_SIZE && size > align)
+		natural = size;
+
+	page = evl_take_pages(evl, pages, natural);
+	if (unlikely(!page))
+		return NULL;
+	page->pages = pages;
+	page->align = __fls(align);
+	evl_set_type(page, EVL_RANGE);
+	evl->live_ranges++;
+	evl->range_pages += pages;
+	return (void *)evl_page_addr(evl, page);
+}
+
+static void evl_free_range(struct evl_heap *evl, struct evl_page *page)
+{
+	u32 pages = page->pages;
+
+	evl->live_ranges--;
+	evl->range_pages -= pages;
+	evl_set_type(page, EVL_NONE);
+	evl_release_page_range(evl, page, pages);
+	chaos_unhold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
+}
+
+static void evl_shrink_range(struct evl_heap *evl, struct evl_page *page,
+			     u32 pages)
+{
+	u32 less = page->pages - pages;
+
+	WRITE_ONCE(page->pages, pages);
+	evl->range_pages -= less;
+	evl_release_page_range(evl, page + pages, less);
+	chaos_unhold(evl->heap, (size_t)less << EVL_PAGE_SHIFT);
+}
+
+/* Into the low part of the free range behind, if that is long enough. */
+static bool evl_grow_range(struct evl_heap *evl, struct evl_page *page,
+			   u32 pages)
+{
+	struct evl_page *right = evl_search_right_mergeable(page + page->pages);
+	u32 more = pages - page->pages;
+
+	if (!right || right->pages < more)
+		return false;
+	evl_split_range(evl, right, 0, more);
+	WRITE_ONCE(page->pages, pages);
+	evl->range_pages += more;
+	chaos_hold(evl->heap, (size_t)more << EVL_PAGE_SHIFT);
+	return true;
+}
+
+/* -- Pointers -- */
+
+/*
+ * @page is EVL_NONE; is it in free memory?  Either what it is in starts within
+ * EVL_NR_BINS pages, or that is long and, if free, has a node.  If the node is
+ * too far away, say no: the pointer is wrong either way.
+ */
+static bool evl_in_free_range(const struct evl_pool *ep,
+			      const struct evl_page *page)
+{
+	size_t n = page - ep->page, i, slot;
+	const struct evl_page *r;
+	u8 type;
+
+	for (i = 1; i <= min_t(size_t, n, EVL_NR_BINS); i++) {
+		type = READ_ONCE(page[-i].type);
+		if (type != EVL_NONE)
+			return type == EVL_FREE;
+	}
+	slot = n / EVL_NR_BINS;
+	for (i = 0; i <= min_t(size_t, slot, EVL_LOOK_BACK); i++) {
+		r = READ_ONCE(ep->range[slot - i].page);
+		if (r && r <= page)
+			return page - r < READ_ONCE(r->pages);
+	}
+	return false;
+}
+
+static noinline enum chaos_verdict
+evl_not_a_block(const struct evl_pool *ep, const struct evl_page *page)
+{
+	switch (READ_ONCE(page->type)) {
+	case EVL_FREE:
+	case EVL_FREE_END:
+		return CHAOS_FREED;
+	case EVL_NONE:
+		return evl_in_free_range(ep, page) ? CHAOS_FREED :
+						     CHAOS_INTERIOR;
+	case EVL_RANGE:
+		return CHAOS_INTERIOR;
+	default:
+		return CHAOS_CORRUPT;
+	}
+}
+
+/*
+ * Describe the block at @p.  Without the lock the answer is right if the
+ * block is live and stays so; otherwise it was right at some moment.
+ */
+static enum chaos_verdict evl_look_up(const struct evl_pool *ep, const void *p,
+				      struct chaos_block *block)
+{
+	unsigned long offset = (unsigned long)p - ep->start;
+	struct evl_page *page = &ep->page[offset >> EVL_PAGE_SHIFT];
+	u8 type = READ_ONCE(page->type);
+
+	if (evl_is_block_page(type)) {
+		if (offset & ((1UL << type) - 1))
+			return CHAOS_INTERIOR;
+		offset &= EVL_PAGE_SIZE - 1;
+		if (!(READ_ONCE(page->busy) & (1U << (offset >> type))))
+			return CHAOS_FREED;
+		block->size = 1UL << type;
+		block->align = 1UL << type;
+		return CHAOS_OK;
+	}
+	if (type == EVL_RANGE && !(offset & (EVL_PAGE_SIZE - 1))) {
+		block->size = (size_t)READ_ONCE(page->pages) << EVL_PAGE_SHIFT;
+		block->align = 1UL << READ_ONCE(page->align);
+		return CHAOS_OK;
+	}
+	return evl_not_a_block(ep, page);
+}
+
+static __always_inline enum chaos_verdict
+evl_free_locked(struct evl_heap *evl, struct evl_pool *ep, void *p)
+{
+	unsigned long offset = (unsigned long)p - ep->start;
+	struct evl_page *page = &ep->page[offset >> EVL_PAGE_SHIFT];
+	u8 type = page->type;
+
+	if (likely(evl_is_block_page(type)))
+		return evl_free_block(evl, page, type, offset);
+	if (unlikely(type != EVL_RANGE || (offset & (EVL_PAGE_SIZE - 1))))
+		return evl_not_a_block(ep, page);
+	evl_free_range(evl, page);
+	return CHAOS_OK;
+}
+
+/* In NMI, while somebody else has the lock. */
+VISIBLE_IF_KUNIT noinline enum chaos_verdict
+evl_free_unlocked(struct evl_heap *evl, struct evl_pool *ep, void *p)
+{
+	enum chaos_verdict verdict;
+	struct chaos_block block;
+
+	verdict = evl_look_up(ep, p, &block);
+	if (verdict != CHAOS_OK)
+		return verdict;
+	return chaos_defer_free(&evl->lock, p) ? CHAOS_OK : CHAOS_FREED;
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_free_unlocked);
+
+/* -- The lock -- */
+
+static void evl_free_deferred(struct evl_heap *evl, void *p)
+{
+	struct chaos_pool *pool = chaos_pool_of(p);
+	enum chaos_verdict verdict;
+
+	/* Withdrawn: the heap is on its way out, with all of its blocks. */
+	if (!pool)
+		return;
+	verdict = evl_free_locked(evl, pool->priv, p);
+	if (verdict != CHAOS_OK)
+		chaos_report(evl->heap, p, verdict, _RET_IP_);
+}
+
+static noinline void evl_drain(struct evl_heap *evl)
+{
+#define evl_free_one(p) evl_free_deferred(evl, p)
+	chaos_drain_deferred(&evl->lock, evl_free_one);
+#undef evl_free_one
+}
+
+/* False only in NMI. */
+static __always_inline bool evl_lock(struct evl_heap *evl, unsigned long *flags)
+{
+	if (unlikely(!chaos_lock(&evl->lock, flags)))
+		return false;
+	if (unlikely(!llist_empty(&evl->lock.deferred)))
+		evl_drain(evl);
+	return true;
+}
+
+/* In task context. */
+static __always_inline void evl_lock_task(struct evl_heap *evl,
+					  unsigned long *flags)
+{
+	raw_spin_lock_irqsave(&evl->lock.raw, *flags);
+	evl_drain(evl);
+}
+
+static __always_inline void evl_unlock(struct evl_heap *evl,
+				       unsigned long flags)
+{
+	chaos_unlock(&evl->lock, flags);
+}
+
+/* -- The engine's operations -- */
+
+static void *evl_alloc(struct chaos_heap *heap, size_t size, size_t align)
+{
+	struct evl_heap *evl = heap->priv;
+	/* All ones below the power of two that size and alignment fit into. */
+	size_t ones = (size - 1) | (align - 1) | (EVL_MIN_BLOCK - 1);
+	unsigned long flags;
+	void *p;
+
+	if (unlikely(!evl_lock(evl, &flags)))
+		return NULL;
+	if (likely(ones < 1UL << EVL_MAX_LOG2))
+		p = evl_alloc_block(evl, __fls(ones) + 1);
+	else
+		p = evl_alloc_range(evl, size, align);
+	evl_unlock(evl, flags);
+	return p;
+}
+
+static enum chaos_verdict evl_free(struct chaos_heap *heap,
+				   struct chaos_pool *pool, void *p)
+{
+	struct evl_heap *evl = heap->priv;
+	enum chaos_verdict verdict;
+	unsigned long flags;
+
+	if (unlikely(!evl_lock(evl, &flags)))
+		return evl_free_unlocked(evl, pool->priv, p);
+	verdict = evl_free_locked(evl, pool->priv, p);
+	evl_unlock(evl, flags);
+	return verdict;
+}
+
+static bool evl_resize_locked(struct evl_heap *evl, struct evl_pool *ep,
+			      void *p, size_t size)
+{
+	unsigned long offset = (unsigned long)p - ep->start;
+	struct evl_page *page = &ep->page[offset >> EVL_PAGE_SHIFT];
+	size_t pages = evl_to_pages(size);
+	struct chaos_block block;
+
+	if (evl_look_up(ep, p, &block) != CHAOS_OK)
+		return false;
+	if (page->type != EVL_RANGE)
+		return size <= block.size;
+	if (pages > EVL_MAX_PAGES)
+		return false;
+	if (pages > page->pages)
+		return evl_grow_range(evl, page, pages);
+	if (pages < page->pages)
+		evl_shrink_range(evl, page, pages);
+	return true;
+}
+
+static bool evl_resize(struct chaos_heap *heap, struct chaos_pool *pool,
+		       void *p, size_t size)
+{
+	struct evl_heap *evl = heap->priv;
+	unsigned long flags;
+	bool done;
+
+	if (unlikely(!evl_lock(evl, &flags)))
+		return false;
+	done = evl_resize_locked(evl, pool->priv, p, size);
+	evl_unlock(evl, flags);
+	return done;
+}
+
+static enum chaos_verdict evl_query(struct chaos_heap *heap,
+				    struct chaos_pool *pool, const void *p,
+				    struct chaos_block *block)
+{
+	return evl_look_up(pool->priv, p, block);
+}
+
+static void evl_sum_up(struct evl_heap *evl, size_t *blocks, size_t *bytes)
+{
+	unsigned int i;
+
+	*blocks = evl->live_ranges;
+	*bytes = evl->range_pages << EVL_PAGE_SHIFT;
+	for (i = 0; i < EVL_NR_BUCKETS; i++) {
+		*blocks += evl->bucket[i].live;
+		*bytes += evl->bucket[i].live << (i + EVL_MIN_LOG2);
+	}
+}
+
+static void evl_count(struct chaos_heap *heap, size_t *blocks, size_t *bytes)
+{
+	struct evl_heap *evl = heap->priv;
+	unsigned long flags;
+
+	/* An NMI that must do without the lock may see sums of two moments. */
+	if (!evl_lock(evl, &flags)) {
+		evl_sum_up(evl, blocks, bytes);
+		return;
+	}
+	evl_sum_up(evl, blocks, bytes);
+	evl_unlock(evl, flags);
+}
+
+static void evl_collect(struct chaos_heap *heap, bool force)
+{
+	struct evl_heap *evl = heap->priv;
+	unsigned long flags;
+
+	if (!evl_lock(evl, &flags))
+		return;
+	if (force)
+		evl_drop_spares(evl);
+	evl_unlock(evl, flags);
+}
+
+static size_t evl_pool_need(struct chaos_heap *heap, size_t size, size_t align)
+{
+	size_t pages = evl_to_pages(size);
+
+	if (is_power_of_2(size) && size <= PAGE_SIZE)
+		align = max(align, size);
+	if (align > EVL_PAGE_SIZE)
+		pages += (align >> EVL_PAGE_SHIFT) - 1;
+	if (pages > min(EVL_MAX_PAGES, SIZE_MAX >> EVL_PAGE_SHIFT))
+		return SIZE_MAX;
+	return pages << EVL_PAGE_SHIFT;
+}
+
+/* -- Heaps and pools -- */
+
+static int evl_init(struct chaos_heap *heap)
+{
+	struct evl_heap *evl = kzalloc(sizeof(*evl), GFP_KERNEL);
+	unsigned int i;
+
+	if (!evl)
+		return -ENOMEM;
+	chaos_lock_init(&evl->lock);
+	evl->heap = heap;
+	evl->size_tree = RB_ROOT_CACHED;
+	for (i = 0; i < EVL_NR_BINS; i++)
+		evl_init_ring(&evl->bin[i]);
+	for (i = 0; i < EVL_NR_BUCKETS; i++) {
+		struct evl_bucket *bucket = &evl->bucket[i];
+
+		bucket->empty = ~evl_block_mask(i + EVL_MIN_LOG2);
+		bucket->head.busy = EVL_ALL_BUSY;
+		evl_init_ring(&bucket->head);
+	}
+	heap->priv = evl;
+	return 0;
+}
+
+static void evl_exit(struct chaos_heap *heap)
+{
+	struct evl_heap *evl = heap->priv;
+
+	kvfree(evl->pools);
+	kfree(evl);
+	heap->priv = NULL;
+}
+
+/* A free slot in evl->pools, which grows if need be; or -errno. */
+static int evl_get_slot(struct evl_heap *evl)
+{
+	unsigned int slot, nr = evl->nr_slots;
+	struct evl_pool **old, **pools;
+	unsigned long flags;
+
+	for (slot = 0; slot < nr; slot++) {
+		if (!evl->pools[slot])
+			return slot;
+	}
+
+	nr = nr ? 2 * nr : 4;
+	if (nr > U16_MAX + 1)
+		return -ENOSPC;
+	pools = kvcalloc(nr, sizeof(*pools), GFP_KERNEL);
+	if (!pools)
+		return -ENOMEM;
+
+	old = evl->pools;
+	if (old)
+		memcpy(pools, old, slot * sizeof(*pools));
+	evl_lock_task(evl, &flags);
+	evl->pools = pools;
+	evl->nr_slots = nr;
+	evl_unlock(evl, flags);
+	kvfree(old);
+	return slot;
+}
+
+/* Header, page map with its guards, and nodes of @ep, in one piece. */
+static size_t evl_meta_size(size_t nr_pages)
+{
+	return sizeof(struct evl_pool) +
+	       (nr_pages + 2) * sizeof(struct evl_page) +
+	       DIV_ROUND_UP(nr_pages, EVL_NR_BINS) * sizeof(struct evl_range);
+}
+
+static void evl_init_map(struct evl_pool *ep)
+{
+	u32 n;
+
+	for (n = 0; n < ep->nr_pages; n++) {
+		ep->page[n].slot = ep->slot;
+		if (!(n % EVL_BATCH))
+			cond_resched();
+	}
+	ep->page[-1].type = EVL_GUARD;
+	ep->page[ep->nr_pages].type = EVL_GUARD;
+}
+
+static int evl_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
+{
+	size_t nr_pages = pool->size >> EVL_PAGE_SHIFT;
+	struct evl_heap *evl = heap->priv;
+	size_t size = evl_meta_size(nr_pages);
+	struct evl_pool *ep;
+	unsigned long flags;
+	int slot, err;
+
+	if (nr_pages > EVL_MAX_PAGES)
+		return -EFBIG;
+	slot = evl_get_slot(evl);
+	if (slot < 0)
+		return slot;
+	ep = vzalloc_node(size, heap->node);
+	if (!ep)
+		return -ENOMEM;
+
+	ep->start = pool->start;
+	ep->nr_pages = nr_pages;
+	ep->slot = slot;
+	ep->page = (struct evl_page *)(ep + 1) + 1;
+	ep->range = (struct evl_range *)(ep->page + nr_pages + 1);
+	evl_init_map(ep);
+	pool->priv = ep;
+	err = chaos_pool_publish(pool);
+	if (err) {
+		pool->priv = NULL;
+		vfree(ep);
+		return err;
+	}
+	pool->meta_size = size;
+
+	evl_lock_task(evl, &flags);
+	evl->pools[slot] = ep;
+	evl_release_page_range(evl, ep->page, nr_pages);
+	evl_unlock(evl, flags);
+	return 0;
+}
+
+/* Drop what starts at @page from all that is shared; returns its length. */
+static u32 evl_forget(struct evl_heap *evl, struct evl_page *page)
+{
+	struct evl_bucket *bucket;
+	u32 pages = 1;
+
+	switch (page->type) {
+	case EVL_FREE:
+		pages = page->pages;
+		evl_remove_range_bysize(evl, page);
+		break;
+	case EVL_RANGE:
+		pages = page->pages;
+		evl->live_ranges--;
+		evl->range_pages -= pages;
+		chaos_unhold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
+		break;
+	default:
+		bucket = evl_bucket_of(evl, page->type);
+		bucket->live -= hweight32(page->busy & ~bucket->empty);
+		if (page == bucket->spare)
+			bucket->spare = NULL;
+		evl_remove_page(page);
+		chaos_unhold(evl->heap, EVL_PAGE_SIZE);
+	}
+	return pages;
+}
+
+static void evl_remove_pool(struct chaos_heap *heap, struct chaos_pool *pool)
+{
+	struct evl_heap *evl = heap->priv;
+	struct evl_pool *ep = pool->priv;
+	unsigned long flags;
+	unsigned int batch;
+	u32 n = 0;
+
+	while (n < ep->nr_pages) {
+		evl_lock_task(evl, &flags);
+		for (batch = 0; batch < EVL_BATCH && n < ep->nr_pages; batch++)
+			n += evl_forget(evl, &ep->page[n]);
+		evl_unlock(evl, flags);
+		cond_resched();
+	}
+	evl->pools[ep->slot] = NULL;
+	pool->priv = NULL;
+	pool->meta_size = 0;
+	vfree(ep);
+}
+
+static bool evl_walk_page(struct chaos_heap *heap, struct evl_page *page,
+			  chaos_visitor visitor, void *arg)
+{
+	unsigned long addr = evl_page_addr(heap->priv, page);
+	unsigned int log2 = page->type;
+	unsigned long busy;
+	unsigned int bit;
+
+	if (log2 == EVL_FREE)
+		return true;
+	if (log2 == EVL_RANGE)
+		return visitor(heap, (void *)addr,
+			       (size_t)page->pages << EVL_PAGE_SHIFT, arg);
+
+	busy = page->busy & evl_block_mask(log2);
+	for_each_set_bit(bit, &busy, BITS_PER_TYPE(u32)) {
+		if (!visitor(heap, (void *)(addr + (bit << log2)),
+			     1UL << log2, arg))
+			return false;
+	}
+	return true;
+}
+
+static int evl_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
+{
+	struct evl_heap *evl = heap->priv;
+	struct evl_page *page, *end;
+	unsigned long flags;
+	unsigned int slot;
+	int err = 0;
+
+	evl_lock_task(evl, &flags);
+	for (slot = 0; !err && slot < evl->nr_slots; slot++) {
+		struct evl_pool *ep = evl->pools[slot];
+
+		if (!ep)
+			continue;
+		end = ep->page + ep->nr_pages;
+		for (page = ep->page; page < end;
+		     page += evl_is_block_page(page->type) ? 1 : page->pages) {
+			if (!evl_walk_page(heap, page, visitor, arg)) {
+				err = -ECANCELED;
+				break;
+			}
+		}
+	}
+	evl_unlock(evl, flags);
+	return err;
+}
+
+/* -- The check -- */
+
+/**
+ * struct evl_tally - what the page maps say, to be compared with the rest
+ * @ranges: allocated ranges
+ * @range_pages: their pages
+ * @block_pages: pages of blocks, per bucket
+ * @blocks: allocated blocks, per bucket
+ * @bin: free ranges per length; those of the tree under 0
+ */
+struct evl_tally {
+	size_t ranges;
+	size_t range_pages;
+	size_t block_pages[EVL_NR_BUCKETS];
+	size_t blocks[EVL_NR_BUCKETS];
+	size_t bin[EVL_NR_BINS];
+};
+
+/* A pointer to trust: the entry of a page, not one of a guard or of nothing. */
+static bool evl_is_map_entry(struct evl_heap *evl, const struct evl_page *page)
+{
+	unsigned int slot;
+
+	for (slot = 0; slot < evl->nr_slots; slot++) {
+		struct evl_pool *ep = evl->pools[slot];
+
+		if (ep && page >= ep->page && page < ep->page + ep->nr_pages)
+			return !(((unsigned long)page -
+				  (unsigned long)ep->page) % sizeof(*page));
+	}
+	return false;
+}
+
+static int evl_check_free_range(struct evl_heap *evl, struct evl_page *r,
+				struct evl_tally *tally)
+{
+	struct evl_page *last = r + r->pages - 1;
+
+	if (evl_search_left_mergeable(r))
+		return chaos_unclean(evl->heap,
+					     "evl: free range %lx not merged with the one before",
+				     evl_page_addr(evl, r));
+	if (last != r &&
+	    (last->type != EVL_FREE_END || last->pages != r->pages))
+		return chaos_unclean(evl->heap,
+					     "evl: free range %lx of %u pages ends in type %u, %u pages",
+				     evl_page_addr(evl, r), r->pages,
+				     last->type, last->pages);
+	if (r->pages < EVL_NR_BINS) {
+		tally->bin[r->pages]++;
+		return 0;
+	}
+	if (r->range != evl_range_of(evl, r) || r->range->page != r)
+		return chaos_unclean(evl->heap,
+					     "evl: free range %lx of %u pages has no node",
+				     evl_page_addr(evl, r), r->pages);
+	tally->bin[0]++;
+	return 0;
+}
+
+static int evl_check_block_page(struct evl_heap *evl, struct evl_page *page,
+				struct evl_tally *tally)
+{
+	unsigned int i = page->type - EVL_MIN_LOG2;
+	struct evl_bucket *bucket = &evl->bucket[i];
+
+	if ((page->busy & bucket->empty) != bucket->empty)
+		return chaos_unclean(evl->heap,
+					     "evl: page %lx of %u byte blocks has busy bits %08x",
+				     evl_page_addr(evl, page), 1U << page->type,
+				     page->busy);
+	if (page->busy == bucket->empty && page != bucket->spare)
+		return chaos_unclean(evl->heap,
+					     "evl: empty page %lx of %u byte blocks",
+				     evl_page_addr(evl, page),
+				     1U << page->type);
+	tally->block_pages[i]++;
+	tally->blocks[i] += hweight32(page->busy & ~bucket->empty);
+	return 0;
+}
+
+/* Whatever starts at @page; *@pages becomes its length. */
+static int evl_check_start(struct evl_heap *evl, struct evl_page *page,
+			   size_t left, struct evl_tally *tally, u32 *pages)
+{
+	*pages = 1;
+	if (page->type >= EVL_MIN_LOG2 && page->type <= EVL_MAX_LOG2)
+		return evl_check_block_page(evl, page, tally);
+	if (page->type != EVL_FREE && page->type != EVL_RANGE)
+		return chaos_unclean(evl->heap,
+					     "evl: page %lx has type %u where something starts",
+				     evl_page_addr(evl, page), page->type);
+	*pages = page->pages;
+	if (!*pages || *pages > left)
+		return chaos_unclean(evl->heap,
+					     "evl: range %lx of type %u has %u pages, %zu left",
+				     evl_page_addr(evl, page), page->type,
+				     *pages, left);
+	if (page->type == EVL_FREE)
+		return evl_check_free_range(evl, page, tally);
+	if (!IS_ALIGNED(evl_page_addr(evl, page), 1UL << page->align))
+		return chaos_unclean(evl->heap,
+					     "evl: range %lx not aligned to %lu",
+				     evl_page_addr(evl, page),
+				     1UL << page->align);
+	tally->ranges++;
+	tally->range_pages += *pages;
+	return 0;
+}
+
+static int evl_check_pool(struct evl_heap *evl, struct evl_pool *ep,
+			  struct evl_tally *tally)
+{
+	struct evl_page *page = ep->page, *end = page + ep->nr_pages;
+	u32 pages, n, inner;
+	int err;
+
+	if (page[-1].type != EVL_GUARD || end->type != EVL_GUARD)
+		return chaos_unclean(evl->heap,
+					     "evl: a guard of pool %lx is gone",
+				     ep->start);
+	for (n = 0; n < ep->nr_pages; n++) {
+		if (page[n].slot != ep->slot)
+			return chaos_unclean(evl->heap,
+						     "evl: page %u of pool %lx has slot %u, not %u",
+					     n, ep->start, page[n].slot,
+					     ep->slot);
+	}
+	while (page < end) {
+		err = evl_check_start(evl, page, end - page, tally, &pages);
+		if (err)
+			return err;
+		inner = page->type == EVL_FREE ? pages - 1 : pages;
+		for (n = 1; n < inner; n++) {
+			if (page[n].type != EVL_NONE)
+				return chaos_unclean(evl->heap,
+							     "evl: page %lx inside of range %lx has type %u",
+						     evl_page_addr(evl, page + n),
+						     evl_page_addr(evl, page),
+						     page[n].type);
+		}
+		page += pages;
+	}
+	return 0;
+}
+
+/* As many as the maps say, in the order of the ring, and no others. */
+static int evl_check_bucket(struct evl_heap *evl, unsigned int i,
+			    const struct evl_tally *tally)
+{
+	struct evl_bucket *bucket = &evl->bucket[i];
+	struct evl_page *page, *prev = &bucket->head;
+	unsigned int log2 = i + EVL_MIN_LOG2;
+	bool full = false, spare = !bucket->spare;
+	size_t nr = 0;
+
+	for (page = prev->next; page != &bucket->head; page = page->next) {
+		if (!evl_is_map_entry(evl, page) || page->prev != prev ||
+		    page->type != log2 || nr++ == tally->block_pages[i])
+			return chaos_unclean(evl->heap,
+						     "evl: ring of %u byte blocks is broken after %zu pages",
+					     1U << log2, nr);
+		if (full && page->busy != EVL_ALL_BUSY)
+			return chaos_unclean(evl->heap,
+						     "evl: page %lx of %u byte blocks has room behind a full one",
+					     evl_page_addr(evl, page),
+					     1U << log2);
+		full = page->busy == EVL_ALL_BUSY;
+		spare |= page == bucket->spare;
+		prev = page;
+	}
+	if (nr != tally->block_pages[i] || bucket->head.prev != prev)
+		return chaos_unclean(evl->heap,
+					     "evl: ring of %u byte blocks has %zu pages of %zu",
+				     1U << log2, nr, tally->block_pages[i]);
+	if (!spare || bucket->head.busy != EVL_ALL_BUSY)
+		return chaos_unclean(evl->heap,
+					     "evl: bucket of %u byte blocks has a foreign spare or room in its head",
+				     1U << log2);
+	if (bucket->live != tally->blocks[i])
+		return chaos_unclean(evl->heap,
+					     "evl: %zu blocks of %u bytes counted, %zu busy",
+				     bucket->live, 1U << log2,
+				     tally->blocks[i]);
+	return 0;
+}
+
+static int evl_check_bin(struct evl_heap *evl, u32 pages,
+			 const struct evl_tally *tally)
+{
+	struct evl_page *page, *head = &evl->bin[pages], *prev = head;
+	size_t nr = 0;
+
+	for (page = head->next; page != head; page = page->next) {
+		if (!evl_is_map_entry(evl, page) || page->prev != prev ||
+		    page->type != EVL_FREE || page->pages != pages ||
+		    nr++ == tally->bin[pages])
+			return chaos_unclean(evl->heap,
+						     "evl: bin of %u pages is broken after %zu ranges",
+					     pages, nr);
+		prev = page;
+	}
+	if (nr != tally->bin[pages] || head->prev != prev ||
+	    !!(evl->bin_map & BIT_ULL(pages)) != !!nr)
+		return chaos_unclean(evl->heap,
+					     "evl: bin of %u pages has %zu ranges of %zu, map %llx",
+				     pages, nr, tally->bin[pages],
+				     evl->bin_map);
+	return 0;
+}
+
+static int evl_check_tree(struct evl_heap *evl, const struct evl_tally *tally)
+{
+	struct rb_node *node = rb_first(&evl->size_tree.rb_root);
+	struct evl_page *page;
+	size_t nr = 0;
+	u32 least = EVL_NR_BINS;
+
+	if (node != rb_first_cached(&evl->size_tree))
+		return chaos_unclean(evl->heap,
+					     "evl: the size tree's first node is not the leftmost");
+	for (; node; node = rb_next(node)) {
+		page = evl_range_page(node);
+		if (!evl_is_map_entry(evl, page) ||
+		    &evl_range_of(evl, page)->size_node != node ||
+		    page->type != EVL_FREE || page->pages < least ||
+		    nr++ == tally->bin[0])
+			return chaos_unclean(evl->heap,
+						     "evl: the size tree is broken after %zu ranges of up to %u pages",
+					     nr, least);
+		least = page->pages;
+	}
+	if (nr != tally->bin[0])
+		return chaos_unclean(evl->heap,
+					     "evl: the size tree has %zu ranges of %zu",
+				     nr, tally->bin[0]);
+	return 0;
+}
+
+static int evl_check_totals(struct evl_heap *evl, const struct evl_tally *tally)
+{
+	size_t pages = tally->range_pages;
+	unsigned int i;
+
+	for (i = 0; i < EVL_NR_BUCKETS; i++)
+		pages += tally->block_pages[i];
+	if (evl->live_ranges != tally->ranges ||
+	    evl->range_pages != tally->range_pages)
+		return chaos_unclean(evl->heap,
+					     "evl: %zu ranges, %zu pages counted; %zu, %zu found",
+				     evl->live_ranges, evl->range_pages,
+				     tally->ranges, tally->range_pages);
+	if (evl->heap->held != pages << EVL_PAGE_SHIFT)
+		return chaos_unclean(evl->heap,
+					     "evl: %zu bytes held, %zu found",
+				     evl->heap->held, pages << EVL_PAGE_SHIFT);
+	return 0;
+}
+
+static int evl_check_locked(struct evl_heap *evl)
+{
+	struct evl_tally tally = {};
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < evl->nr_slots; i++) {
+		if (evl->pools[i])
+			err = evl_check_pool(evl, evl->pools[i], &tally);
+	}
+	for (i = 0; !err && i < EVL_NR_BUCKETS; i++)
+		err = evl_check_bucket(evl, i, &tally);
+	for (i = 1; !err && i < EVL_NR_BINS; i++)
+		err = evl_check_bin(evl, i, &tally);
+	return err ?: evl_check_tree(evl, &tally) ?:
+		      evl_check_totals(evl, &tally);
+}
+
+static int evl_check(struct chaos_heap *heap)
+{
+	struct evl_heap *evl = heap->priv;
+	unsigned long flags;
+	int err;
+
+	evl_lock_task(evl, &flags);
+	err = evl_check_locked(evl);
+	evl_unlock(evl, flags);
+	return err;
+}
+
+#if IS_ENABLED(CONFIG_KUNIT)
+/* The bytes that a request takes. */
+size_t evl_round_size(size_t size)
+{
+	size_t ones = (size - 1) | (EVL_MIN_BLOCK - 1);
+
+	if (ones < 1UL << EVL_MAX_LOG2)
+		return 1UL << (__fls(ones) + 1);
+	return evl_to_pages(size) << EVL_PAGE_SHIFT;
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_round_size);
+#endif
+
+const struct chaos_engine chaos_evl_engine = {
+	.name		= "evl",
+	.init		= evl_init,
+	.exit		= evl_exit,
+	.add_pool	= evl_add_pool,
+	.remove_pool	= evl_remove_pool,
+	.pool_need	= evl_pool_need,
+	.alloc		= evl_alloc,
+	.free		= evl_free,
+	.resize		= evl_resize,
+	.query		= evl_query,
+	.check		= evl_check,
+	.walk		= evl_walk,
+	.count		= evl_count,
+	.collect	= evl_collect,
+};
