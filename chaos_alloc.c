@@ -964,7 +964,8 @@ static int chaos_params_check(const struct chaos_heap_params *params)
 {
 	size_t first;
 
-	if (!params->pool_size && !params->mem)
+	if (!params->mem != !params->mem_size ||
+	    (!params->pool_size && !params->mem))
 		return -EINVAL;
 	if (params->pool_size && !chaos_pool_size_ok(params->pool_size))
 		return -EINVAL;

@@ -30,6 +30,11 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 }
 #endif
 
+/* Sparse's conditional acquire; kernels that have done with sparse's lack it. */
+#ifndef __cond_lock
+#define __cond_lock(x, c)		(c)
+#endif
+
 /* Namespaces are strings since 6.13. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
 #define CHAOS_KUNIT_NS			"EXPORTED_FOR_KUNIT_TESTING"

@@ -23,6 +23,8 @@
 #include <linux/random.h>
 #include <linux/spinlock.h>
 
+#include "compat.h"
+
 struct chaos_lock {
 	raw_spinlock_t raw;
 	struct llist_head deferred;
@@ -45,16 +47,29 @@ do {								\
 	__l->mark = get_random_long();				\
 } while (0)
 
-/* False only in NMI.  The caller drains @l->deferred before anything else. */
-static inline bool chaos_lock(struct chaos_lock *l, unsigned long *flags)
+static __always_inline bool __chaos_raw_lock(raw_spinlock_t *raw,
+					     unsigned long *flags)
 {
-	if (unlikely(in_nmi()))
-		return raw_spin_trylock_irqsave(&l->raw, *flags);
-	raw_spin_lock_irqsave(&l->raw, *flags);
+	if (likely(!in_nmi()))
+		raw_spin_lock_irqsave(raw, *flags);
+	else if (!raw_spin_trylock_irqsave(raw, *flags))
+		return false;
+	__release(raw);		/* for sparse: chaos_raw_lock() acquires it */
 	return true;
 }
 
-static inline void chaos_unlock(struct chaos_lock *l, unsigned long flags)
+/* Take a raw spinlock with interrupts off, wherever we are.  False only in NMI. */
+#define chaos_raw_lock(raw, flags)					\
+({									\
+	raw_spinlock_t *__raw = (raw);					\
+									\
+	__cond_lock(__raw, __chaos_raw_lock(__raw, flags));		\
+})
+
+/* The same; the caller drains @l->deferred before anything else. */
+#define chaos_lock(l, flags)		chaos_raw_lock(&(l)->raw, flags)
+
+static __always_inline void chaos_unlock(struct chaos_lock *l, unsigned long flags)
 {
 	raw_spin_unlock_irqrestore(&l->raw, flags);
 }

@@ -36,6 +36,7 @@
 #include <linux/smp.h>
 #include <linux/spinlock.h>
 
+#include "lock.h"
 #include "mi_heap.h"
 
 /* Blocks that a page should have at least, memory permitting. */
@@ -365,14 +366,6 @@ static struct mi_page *mi_find_slices(struct mi_heap *mi, unsigned int bin,
 	return NULL;
 }
 
-static inline bool mi_lock(raw_spinlock_t *lock, unsigned long *flags)
-{
-	if (unlikely(in_nmi()))
-		return raw_spin_trylock_irqsave(lock, *flags);
-	raw_spin_lock_irqsave(lock, *flags);
-	return true;
-}
-
 /* A fresh page, owned by the caller and in no queue; NULL without memory. */
 static struct mi_page *mi_page_alloc(struct chaos_heap *heap, unsigned int bin,
 				     size_t block_size, size_t align)
@@ -382,7 +375,7 @@ static struct mi_page *mi_page_alloc(struct chaos_heap *heap, unsigned int bin,
 	struct mi_page *page;
 	struct mi_pool *mp;
 
-	if (!mi_lock(&mi->slice_lock, &flags))
+	if (!chaos_raw_lock(&mi->slice_lock, &flags))
 		return NULL;
 	page = mi_find_slices(mi, bin, block_size, align, &mp);
 	if (page) {
@@ -411,7 +404,7 @@ static bool mi_page_free(struct chaos_heap *heap, struct mi_page *page)
 	unsigned long flags;
 	unsigned int i;
 
-	if (!mi_lock(&mi->slice_lock, &flags))
+	if (!chaos_raw_lock(&mi->slice_lock, &flags))
 		return false;
 	WRITE_ONCE(page->capacity, 0);
 	WRITE_ONCE(page->theap, NULL);
@@ -545,7 +538,7 @@ static bool mi_page_unlist(struct mi_abandoned *ab, struct mi_page *page)
 {
 	unsigned long flags;
 
-	if (!mi_lock(&ab->lock, &flags))
+	if (!chaos_raw_lock(&ab->lock, &flags))
 		return false;
 	list_del_init(&page->list);
 	raw_spin_unlock_irqrestore(&ab->lock, flags);
@@ -562,7 +555,7 @@ static bool mi_page_try_settle(struct chaos_heap *heap, struct mi_page *page)
 	if (atomic64_read(&page->thread_free) & MI_LISTED)
 		return mi_page_unlist(ab, page) && mi_page_free(heap, page);
 
-	if (!mi_lock(&ab->lock, &flags))
+	if (!chaos_raw_lock(&ab->lock, &flags))
 		return false;
 	listed = mi_page_list(ab, page);
 	raw_spin_unlock_irqrestore(&ab->lock, flags);
@@ -622,7 +615,7 @@ static struct mi_page *mi_page_adopt(struct mi_heap *mi, unsigned int bin)
 	/* Unlocked: to miss a page that is being added is as good as earlier. */
 	if (list_empty_careful(&ab->pages))
 		return NULL;
-	if (!mi_lock(&ab->lock, &flags))
+	if (!chaos_raw_lock(&ab->lock, &flags))
 		return NULL;
 	page = mi_abandoned_pop(ab);
 	raw_spin_unlock_irqrestore(&ab->lock, flags);

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the suites share: a parameter per engine, heaps and buffers that go when
+ * the test ends, blocks that know what they ought to contain, threads, and a
+ * look at the kernel log.
+ *
+ * Nothing here but what takes a &struct kunit asserts: the rest may be called
+ * from any context or thread, and reports by its return value.  In the
+ * loops, errors are counted, and the count is expected to be 0 at the end.
+ */
+#ifndef _CHAOS_KUNIT_COMMON_H
+#define _CHAOS_KUNIT_COMMON_H
+
+#include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/hrtimer.h>
+#include <linux/kmsg_dump.h>
+#include <linux/llist.h>
+#include <linux/prandom.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+
+#include "chaos_alloc.h"
+#include "compat.h"
+
+/**
+ * struct chaos_test_engine - the parameter of the suites that run per engine
+ * @name: what chaos_heap_params.allocator takes
+ * @natural: power-of-two sizes up to a page are aligned to their size
+ */
+struct chaos_test_engine {
+	const char *name;
+	bool natural;
+};
+
+#define CHAOS_TEST_ENGINES	3
+
+extern const struct chaos_test_engine chaos_test_engines[CHAOS_TEST_ENGINES];
+
+void chaos_test_engine_desc(const struct chaos_test_engine *engine, char *desc);
+
+/* Once in a file that has per-engine cases. */
+#define CHAOS_TEST_ENGINE_PARAM() \
+	KUNIT_ARRAY_PARAM(engine, chaos_test_engines, chaos_test_engine_desc)
+
+#define CHAOS_CASE(fn)		KUNIT_CASE_PARAM(fn, engine_gen_params)
+
+/* A case that takes seconds; kernels since 6.6 can leave such cases out. */
+#ifdef KUNIT_CASE_PARAM_ATTR
+#define CHAOS_CASE_SLOW(fn) \
+	KUNIT_CASE_PARAM_ATTR(fn, engine_gen_params, {.speed = KUNIT_SPEED_SLOW})
+#else
+#define CHAOS_CASE_SLOW(fn)	CHAOS_CASE(fn)
+#endif
+
+static inline const struct chaos_test_engine *
+chaos_test_engine(struct kunit *test)
+{
+	return test->param_value;
+}
+
+/* Things that go when the test ends; the test ends if it can't have them. */
+void chaos_test_defer(struct kunit *test, void (*fn)(void *), void *arg);
+void *chaos_test_buf(struct kunit *test, size_t n, size_t size);
+struct chaos_heap *chaos_test_heap(struct kunit *test, size_t pool_size,
+				   size_t max_size);
+struct chaos_heap *chaos_test_heap_of(struct kunit *test, const char *allocator,
+				      size_t pool_size, size_t max_size);
+/* Destroy a heap of the two before the test ends. */
+void chaos_test_destroy(struct kunit *test, struct chaos_heap *heap);
+void *chaos_test_vmem(struct kunit *test, size_t size);
+void chaos_test_bind(struct kunit *test);
+
+/* Expect a sound heap with nothing live, and as many refused pointers. */
+void chaos_test_idle(struct kunit *test, struct chaos_heap *heap,
+		     unsigned long bad_frees);
+void chaos_test_sound(struct kunit *test, struct chaos_heap *heap);
+
+size_t chaos_test_live(struct chaos_heap *heap);
+unsigned long chaos_test_bad_frees(struct chaos_heap *heap);
+
+/* Contents: @key in every 8 bytes. */
+void chaos_test_fill(void *p, size_t size, u64 key);
+bool chaos_test_filled(const void *p, size_t size, u64 key);
+bool chaos_test_zeroed(const void *p, size_t size);
+
+/* From 1 to @max, every order of magnitude as likely. */
+size_t chaos_test_size(struct rnd_state *rnd, size_t max);
+
+/* From 0 to @n - 1. */
+static inline u32 chaos_test_below(struct rnd_state *rnd, u32 n)
+{
+	return prandom_u32_state(rnd) % n;
+}
+
+/**
+ * struct chaos_test_block - a block that says itself what is in it
+ * @node: for lists of blocks
+ * @size: size asked for, this header included
+ * @key: what the rest is filled with
+ *
+ * Such blocks can be handed from context to context by their address alone.
+ */
+struct chaos_test_block {
+	struct llist_node node;
+	size_t size;
+	u64 key;
+};
+
+struct chaos_test_block *chaos_test_make(struct chaos_heap *heap, size_t size,
+					 gfp_t gfp, u64 key);
+bool chaos_test_intact(const struct chaos_test_block *b);
+/* Free @b; false if its contents were not what they ought to be. */
+bool chaos_test_unmake(struct chaos_heap *heap, struct chaos_test_block *b);
+
+/* Allocate until there is no more; how many.  Free a list; how many are bad. */
+size_t chaos_test_exhaust(struct chaos_heap *heap, size_t size, gfp_t gfp,
+			  struct llist_head *blocks);
+size_t chaos_test_drain(struct chaos_heap *heap, struct llist_head *blocks);
+/* How many blocks of @size fit; the heap is left as it was. */
+size_t chaos_test_capacity(struct kunit *test, struct chaos_heap *heap,
+			   size_t size);
+
+/**
+ * struct chaos_test_mill - slots that anybody may put blocks in and take out
+ * @heap: where the blocks are from
+ * @max: largest size
+ * @nr_slots: their number
+ * @slots: blocks; only xchg'd, so any context or CPU may take part
+ *
+ * Each step picks a slot at random and frees the block it finds there, or
+ * leaves a new one.  So blocks are freed by whoever comes across them.
+ */
+struct chaos_test_mill {
+	struct chaos_heap *heap;
+	size_t max;
+	u32 nr_slots;
+	struct chaos_test_block **slots;
+};
+
+/**
+ * struct chaos_test_tally - what one context counted
+ * @rnd: its random numbers
+ * @made: blocks allocated
+ * @failed: NULLs
+ * @bad: blocks with wrong contents
+ */
+struct chaos_test_tally {
+	struct rnd_state rnd;
+	size_t made;
+	size_t failed;
+	size_t bad;
+};
+
+void chaos_test_mill_init(struct kunit *test, struct chaos_test_mill *mill,
+			  struct chaos_heap *heap, u32 nr_slots, size_t max);
+void chaos_test_mill_step(struct chaos_test_mill *mill,
+			  struct chaos_test_tally *tally, gfp_t gfp);
+/* Free what is left; how many are bad. */
+size_t chaos_test_mill_empty(struct chaos_test_mill *mill);
+
+/**
+ * struct chaos_test_thread - one of the threads of chaos_test_run()
+ * @fn: what it does
+ * @arg: for @fn
+ * @nr: its number, from 0
+ * @cpu: the CPU it is bound to, or -1
+ * @task: the thread
+ * @done: it has returned from @fn
+ */
+struct chaos_test_thread {
+	void (*fn)(struct chaos_test_thread *self);
+	void *arg;
+	unsigned int nr;
+	int cpu;
+	struct task_struct *task;
+	struct completion done;
+};
+
+/* Run all of them at once, and wait for them; -errno if one did not start. */
+int chaos_test_run(struct chaos_test_thread *threads, unsigned int n);
+
+/* Wait for an interrupt handler; false if it did not come for very long. */
+bool chaos_test_wait(struct completion *done);
+
+/* The lines that the log got after chaos_test_log_start(). */
+void chaos_test_log_start(struct kmsg_dump_iter *log);
+size_t chaos_test_log_lines(struct kmsg_dump_iter *log, const char *text);
+
+#endif /* _CHAOS_KUNIT_COMMON_H */

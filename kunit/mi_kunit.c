@@ -1,0 +1,492 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * White-box tests of the mimalloc engine: size classes, the recognition of
+ * pointers, and each transition of a page between its states.
+ */
+#include <kunit/test.h>
+#include <linux/irq_work.h>
+#include <linux/smp.h>
+
+#include "common.h"
+#include "../mi_heap.h"
+
+#define MI_TEST_POOL	(4UL << 20)
+#define MI_TEST_SIZE	1024
+
+/* ------------------------------ size classes ------------------------------ */
+
+static void mi_bins(struct kunit *test)
+{
+	size_t size, bad = 0;
+
+	for (size = 1; size <= MI_BIN_MAX_SIZE; size++) {
+		unsigned int bin = mi_bin(size);
+
+		if (!bin || bin >= MI_BINS || mi_bin_size(bin) < size ||
+		    mi_bin_size(bin - 1) >= size)
+			bad++;
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0);
+	KUNIT_EXPECT_EQ(test, mi_bin(MI_BIN_MAX_SIZE), MI_BINS - 1);
+	KUNIT_EXPECT_EQ(test, mi_bin_size(MI_BINS - 1), MI_BIN_MAX_SIZE);
+}
+
+/* Above the exact ones, a class is at most 12.5 % larger than the one below. */
+static void mi_bin_steps(struct kunit *test)
+{
+	unsigned int bin;
+
+	for (bin = MI_EXACT_BINS + 1; bin < MI_BINS; bin++) {
+		size_t step = mi_bin_size(bin) - mi_bin_size(bin - 1);
+
+		KUNIT_EXPECT_LE(test, step * 8, mi_bin_size(bin - 1));
+	}
+}
+
+static void mi_bins_aligned(struct kunit *test)
+{
+	size_t size, align, bad = 0;
+
+	for (align = 8; align <= CHAOS_UNIT_SIZE; align *= 2) {
+		for (size = 1; size <= CHAOS_UNIT_SIZE; size += 7) {
+			size_t got = mi_bin_size(mi_bin_aligned(size, align));
+
+			bad += got < size || got % align;
+		}
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0);
+}
+
+/* ------------------------------ the fixture ------------------------------- */
+
+static struct chaos_heap *mi_test_heap(struct kunit *test)
+{
+	struct chaos_heap_params params = {
+		.name = "mi_test",
+		.allocator = "mimalloc",
+		.pool_size = MI_TEST_POOL,
+		.node = NUMA_NO_NODE,
+	};
+	struct chaos_heap *heap = chaos_heap_create(&params);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	return heap;
+}
+
+static struct mi_page *mi_test_page(const void *p)
+{
+	struct mi_page *page;
+
+	preempt_disable();
+	page = mi_page_of(chaos_pool_of(p), p);
+	preempt_enable();
+	return page;
+}
+
+static u64 mi_test_flags(struct mi_page *page)
+{
+	return atomic64_read(&page->thread_free) & (MI_OWNED | MI_LISTED);
+}
+
+static s32 mi_test_count(struct mi_page *page)
+{
+	return (s32)(atomic64_read(&page->thread_free) >> MI_COUNT_SHIFT);
+}
+
+/* Allocate all blocks of one page, and one more, so that it is noticed. */
+static unsigned int mi_test_fill(struct kunit *test, struct chaos_heap *heap,
+				 void **p, unsigned int max)
+{
+	struct mi_page *page;
+	unsigned int n = 0;
+
+	p[n++] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p[0]);
+	page = mi_test_page(p[0]);
+	while (n < max) {
+		p[n] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[n]);
+		if (mi_test_page(p[n++]) != page)
+			return n;
+	}
+	KUNIT_FAIL(test, "a page of more than %u blocks", max);
+	return n;
+}
+
+#define MI_TEST_MAX	128
+
+static void mi_test_done(struct kunit *test, struct chaos_heap *heap)
+{
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
+	chaos_heap_destroy(heap);
+}
+
+/* Free, or allocate, as another context level would: in hardirq. */
+struct mi_hardirq {
+	struct irq_work work;
+	struct chaos_heap *heap;
+	void *p;
+};
+
+static void mi_hardirq_free(struct irq_work *work)
+{
+	struct mi_hardirq *h = container_of(work, struct mi_hardirq, work);
+
+	chaos_heap_free(h->heap, h->p);
+}
+
+static void mi_hardirq_alloc(struct irq_work *work)
+{
+	struct mi_hardirq *h = container_of(work, struct mi_hardirq, work);
+
+	h->p = chaos_heap_alloc(h->heap, MI_TEST_SIZE, GFP_ATOMIC);
+}
+
+static void mi_in_hardirq(struct mi_hardirq *h, void (*fn)(struct irq_work *))
+{
+	h->work = IRQ_WORK_INIT_HARD(fn);
+	irq_work_queue(&h->work);
+	irq_work_sync(&h->work);
+}
+
+static void mi_free_in_hardirq(struct chaos_heap *heap, void *p)
+{
+	struct mi_hardirq h = { .heap = heap, .p = p };
+
+	mi_in_hardirq(&h, mi_hardirq_free);
+}
+
+static void *mi_alloc_in_hardirq(struct chaos_heap *heap)
+{
+	struct mi_hardirq h = { .heap = heap };
+
+	mi_in_hardirq(&h, mi_hardirq_alloc);
+	return h.p;
+}
+
+/*
+ * ----------------------------- states of a page ---------------------------
+ *
+ * migrate_disable() keeps a test on one CPU, whose theaps it looks at.
+ */
+
+static void mi_owned_by_level(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	void *task, *hardirq;
+
+	migrate_disable();
+	task = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+	hardirq = mi_alloc_in_hardirq(heap);
+	KUNIT_ASSERT_NOT_NULL(test, task);
+	KUNIT_ASSERT_NOT_NULL(test, hardirq);
+	KUNIT_EXPECT_EQ(test, (int)mi_test_page(task)->theap->level, (int)MI_TASK);
+	KUNIT_EXPECT_EQ(test, (int)mi_test_page(hardirq)->theap->level,
+			(int)MI_HARDIRQ);
+	migrate_enable();
+	mi_test_done(test, heap);
+}
+
+/* A local free goes to local_free, without touching thread_free. */
+static void mi_local_free(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct mi_page *page;
+	void *p[2];
+
+	migrate_disable();
+	p[0] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+	p[1] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p[0]);
+	page = mi_test_page(p[0]);
+	KUNIT_EXPECT_EQ(test, page->used, 2);
+	chaos_heap_free(heap, p[0]);
+	KUNIT_EXPECT_EQ(test, page->used, 1);
+	KUNIT_EXPECT_NE(test, page->local_free, 0);
+	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&page->thread_free), MI_OWNED);
+	migrate_enable();
+	mi_test_done(test, heap);
+}
+
+/* A foreign free goes to thread_free and is counted there. */
+static void mi_foreign_free(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct mi_page *page;
+	void *p[2];
+
+	migrate_disable();
+	p[0] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+	p[1] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p[0]);
+	page = mi_test_page(p[0]);
+	mi_free_in_hardirq(heap, p[0]);
+	KUNIT_EXPECT_EQ(test, page->used, 2);
+	KUNIT_EXPECT_EQ(test, page->local_free, 0);
+	KUNIT_EXPECT_EQ(test, mi_test_flags(page), MI_OWNED);
+	KUNIT_EXPECT_EQ(test, mi_test_count(page), -1);
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
+	migrate_enable();
+	mi_test_done(test, heap);
+}
+
+static void mi_full_is_disowned(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct mi_page *page;
+	void *p[MI_TEST_MAX];
+	unsigned int n;
+
+	migrate_disable();
+	n = mi_test_fill(test, heap, p, MI_TEST_MAX);
+	page = mi_test_page(p[0]);
+	KUNIT_EXPECT_NULL(test, page->theap);
+	KUNIT_EXPECT_EQ(test, mi_test_flags(page), 0);
+	KUNIT_EXPECT_EQ(test, mi_test_count(page), (s32)n - 1);
+	KUNIT_EXPECT_EQ(test, page->reserved, n - 1);
+
+	/* Who filled it takes it back with the first free. */
+	chaos_heap_free(heap, p[0]);
+	KUNIT_EXPECT_PTR_EQ(test, page->theap, page->home);
+	KUNIT_EXPECT_NOT_NULL(test, page->theap);
+	KUNIT_EXPECT_EQ(test, mi_test_flags(page), MI_OWNED);
+	KUNIT_EXPECT_EQ(test, page->used, n - 2);
+	migrate_enable();
+	mi_test_done(test, heap);
+}
+
+/* Fill a page here and let the hardirq level free its first block: LISTED. */
+static struct mi_page *mi_test_listed(struct kunit *test,
+				      struct chaos_heap *heap, void **p,
+				      unsigned int *n)
+{
+	struct mi_page *page;
+
+	*n = mi_test_fill(test, heap, p, MI_TEST_MAX);
+	page = mi_test_page(p[0]);
+	mi_free_in_hardirq(heap, p[0]);
+	KUNIT_ASSERT_EQ(test, mi_test_flags(page), MI_LISTED);
+	KUNIT_ASSERT_EQ(test, mi_test_count(page), (s32)*n - 2);
+	KUNIT_ASSERT_EQ(test, chaos_heap_check(heap), 0);
+	return page;
+}
+
+static void mi_listed_is_adopted(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct mi_page *page;
+	void *p[MI_TEST_MAX], *q;
+	unsigned int n;
+
+	migrate_disable();
+	page = mi_test_listed(test, heap, p, &n);
+	/* More frees while listed only count down. */
+	chaos_heap_free(heap, p[1]);
+	KUNIT_EXPECT_EQ(test, mi_test_flags(page), MI_LISTED);
+	KUNIT_EXPECT_EQ(test, mi_test_count(page), (s32)n - 3);
+
+	/* The hardirq level needs a page, and takes this one. */
+	q = mi_alloc_in_hardirq(heap);
+	KUNIT_EXPECT_PTR_EQ(test, mi_test_page(q), page);
+	KUNIT_EXPECT_EQ(test, mi_test_flags(page), MI_OWNED);
+	KUNIT_EXPECT_EQ(test, (int)page->theap->level, (int)MI_HARDIRQ);
+	migrate_enable();
+	mi_test_done(test, heap);
+}
+
+/*
+ * The last free of a LISTED page gives it back, whoever frees, its former owner
+ * included.
+ */
+static void mi_listed_is_freed(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct mi_page *page;
+	void *p[MI_TEST_MAX];
+	unsigned int n, i;
+
+	migrate_disable();
+	page = mi_test_listed(test, heap, p, &n);
+	for (i = 1; i < n - 2; i++)
+		chaos_heap_free(heap, p[i]);
+	KUNIT_EXPECT_EQ(test, mi_test_count(page), 1);
+	chaos_heap_free(heap, p[n - 2]);
+	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&page->thread_free), 0);
+	KUNIT_EXPECT_EQ(test, page->slices, 0);
+	KUNIT_EXPECT_EQ(test, page->capacity, 0);
+	migrate_enable();
+	mi_test_done(test, heap);
+}
+
+static int mi_remote_alloc(void *arg)
+{
+	struct mi_hardirq *h = arg;
+
+	h->p = chaos_heap_alloc(h->heap, MI_TEST_SIZE, GFP_KERNEL);
+	return 0;
+}
+
+/* Another CPU adopts what this one has abandoned. */
+static void mi_adopted_by_other_cpu(struct kunit *test)
+{
+	unsigned int here, there;
+	struct chaos_heap *heap;
+	struct mi_hardirq h = {};
+	struct mi_page *page;
+	void *p[MI_TEST_MAX];
+	unsigned int n;
+
+	heap = mi_test_heap(test);
+	migrate_disable();
+	here = smp_processor_id();
+	there = cpumask_any_but(cpu_online_mask, here);
+	if (there >= nr_cpu_ids) {
+		migrate_enable();
+		chaos_heap_destroy(heap);
+		kunit_skip(test, "one CPU only");
+	}
+	page = mi_test_listed(test, heap, p, &n);
+	h.heap = heap;
+	KUNIT_EXPECT_EQ(test, smp_call_on_cpu(there, mi_remote_alloc, &h, false),
+			0);
+	KUNIT_EXPECT_PTR_EQ(test, mi_test_page(h.p), page);
+	KUNIT_EXPECT_EQ(test, mi_test_flags(page), MI_OWNED);
+	migrate_enable();
+	mi_test_done(test, heap);
+}
+
+/* A block larger than the largest class has a page of its own. */
+static void mi_single(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct mi_page *page;
+	void *p;
+
+	p = chaos_heap_alloc(heap, MI_BIN_MAX_SIZE + 1, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	page = mi_test_page(p);
+	KUNIT_EXPECT_EQ(test, page->bin, 0);
+	KUNIT_EXPECT_EQ(test, page->reserved, 1);
+	KUNIT_EXPECT_EQ(test, mi_test_flags(page), 0);
+	KUNIT_EXPECT_EQ(test, mi_test_count(page), 1);
+	chaos_heap_free(heap, p);
+	KUNIT_EXPECT_EQ(test, page->slices, 0);
+	KUNIT_EXPECT_EQ(test, heap->held, 0);
+	mi_test_done(test, heap);
+}
+
+/* ------------------------------- what is checked -------------------------- */
+
+/* Of all addresses of a page, exactly the blocks' starts are accepted. */
+static void mi_exact_pointers(struct kunit *test)
+{
+	static const size_t sizes[] = { 8, 24, 144, 1024, 7168 };
+	unsigned int i, bad = 0, refused = 0;
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct chaos_heap_stats stats;
+	size_t offset;
+
+	migrate_disable();
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		char *p = chaos_heap_alloc(heap, sizes[i], GFP_KERNEL);
+		char *q = chaos_heap_alloc(heap, sizes[i], GFP_KERNEL);
+
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		KUNIT_ASSERT_NOT_NULL(test, q);
+		for (offset = 1; offset < sizes[i]; offset++) {
+			bad += chaos_heap_usable_size(heap, p + offset) != 0;
+			refused++;
+		}
+		bad += chaos_heap_usable_size(heap, p) != sizes[i];
+		bad += chaos_heap_usable_size(heap, q) != sizes[i];
+	}
+	migrate_enable();
+	KUNIT_EXPECT_EQ(test, bad, 0);
+	chaos_heap_stats(heap, &stats);
+	KUNIT_EXPECT_EQ(test, stats.bad_frees, refused);
+	mi_test_done(test, heap);
+}
+
+/*
+ * A write to a freed block destroys the free list.  That is noticed before the
+ * link is followed, and costs no more than that list.
+ */
+static void mi_corrupt_link(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct chaos_heap_stats stats;
+	void *p[MI_TEST_MAX], *q;
+	unsigned int n, i;
+
+	migrate_disable();
+	n = mi_test_fill(test, heap, p, MI_TEST_MAX);
+	for (i = 0; i < 3; i++)
+		chaos_heap_free(heap, p[i]);
+	/* p[0] claimed the page; p[2] leads to p[1]. */
+	memset(p[2], 0x41, 8);
+	/* Use up the page that is allocated from, then the damaged one. */
+	for (i = 0; i < 2 * n; i++) {
+		q = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, q);
+		KUNIT_EXPECT_PTR_NE(test, q, p[1]);
+		KUNIT_EXPECT_PTR_NE(test, q, p[2]);
+		memset(q, 0x42, MI_TEST_SIZE);
+	}
+	migrate_enable();
+	chaos_heap_stats(heap, &stats);
+	KUNIT_EXPECT_EQ(test, stats.bad_frees, 1);
+	mi_test_done(test, heap);
+}
+
+/* chaos_heap_check() sees what it is meant to see. */
+static void mi_check_finds(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct mi_page *page;
+	void *p;
+
+	migrate_disable();
+	p = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	page = mi_test_page(p);
+
+	page->used++;
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), -EUCLEAN);
+	page->used--;
+	page->bin++;
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), -EUCLEAN);
+	page->bin--;
+	atomic64_andnot(MI_OWNED, &page->thread_free);
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), -EUCLEAN);
+	atomic64_or(MI_OWNED, &page->thread_free);
+	heap->held++;
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), -EUCLEAN);
+	heap->held--;
+	migrate_enable();
+	mi_test_done(test, heap);
+}
+
+static struct kunit_case mi_cases[] = {
+	KUNIT_CASE(mi_bins),
+	KUNIT_CASE(mi_bin_steps),
+	KUNIT_CASE(mi_bins_aligned),
+	KUNIT_CASE(mi_owned_by_level),
+	KUNIT_CASE(mi_local_free),
+	KUNIT_CASE(mi_foreign_free),
+	KUNIT_CASE(mi_full_is_disowned),
+	KUNIT_CASE(mi_listed_is_adopted),
+	KUNIT_CASE(mi_listed_is_freed),
+	KUNIT_CASE(mi_adopted_by_other_cpu),
+	KUNIT_CASE(mi_single),
+	KUNIT_CASE(mi_exact_pointers),
+	KUNIT_CASE(mi_corrupt_link),
+	KUNIT_CASE(mi_check_finds),
+	{}
+};
+
+static struct kunit_suite mi_suite = {
+	.name = "chaos_mimalloc",
+	.test_cases = mi_cases,
+};
+
+kunit_test_suite(mi_suite);

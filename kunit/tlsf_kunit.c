@@ -1,0 +1,1058 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Suite chaos_tlsf: the TLSF engine from inside.
+ *
+ * The cases up to tlsf_allocator have the names and the worked values of the lab
+ * that the engine follows; the others guard one defence or property each.  Most
+ * use a control and pools of their own, without a heap.
+ */
+#include <kunit/test.h>
+#include <linux/list.h>
+#include <linux/prandom.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+
+#include "chaos_alloc.h"
+#include "compat.h"
+#include "engine.h"
+#include "lock.h"
+#include "tlsf.h"
+
+/**
+ * struct lab - a control and one pool
+ * @t: the control
+ * @heap: what the control reports to: a name and a counter
+ * @mem: the pool's memory
+ * @size: its size
+ * @pool: its description
+ */
+struct lab {
+	struct tlsf t;
+	struct chaos_heap heap;
+	void *mem;
+	size_t size;
+	struct tlsf_pool *pool;
+};
+
+static const struct chaos_engine lab_engine = { .name = "tlsf" };
+
+static struct tlsf_pool *lab_pool(struct kunit *test, struct lab *lab,
+				  void *mem, size_t size)
+{
+	struct tlsf_pool *pool;
+
+	pool = kunit_kzalloc(test, tlsf_pool_meta(size), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_ASSERT_EQ(test, tlsf_add_pool(&lab->t, pool, mem, size), 0);
+	return pool;
+}
+
+static struct lab *lab_bare(struct kunit *test, size_t size)
+{
+	struct lab *lab = kunit_kzalloc(test, sizeof(*lab), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, lab);
+	strscpy(lab->heap.name, "lab", sizeof(lab->heap.name));
+	lab->heap.engine = &lab_engine;
+	tlsf_init(&lab->t, &lab->heap);
+	lab->size = size;
+	lab->mem = kunit_kmalloc(test, size, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, lab->mem);
+	return lab;
+}
+
+static struct lab *lab_new(struct kunit *test, size_t size)
+{
+	struct lab *lab = lab_bare(test, size);
+
+	lab->pool = lab_pool(test, lab, lab->mem, size);
+	return lab;
+}
+
+static void *lab_malloc(struct lab *lab, size_t size)
+{
+	return tlsf_malloc(&lab->t, size, TLSF_ALIGN);
+}
+
+/* As an int, for messages. */
+static int lab_free(struct lab *lab, void *p)
+{
+	return tlsf_free(&lab->t, lab->pool, p);
+}
+
+static void lab_sound(struct kunit *test, struct lab *lab)
+{
+	KUNIT_EXPECT_EQ(test, tlsf_check(&lab->t), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap.bad_frees), 0);
+}
+
+/* The first block on the list of blocks of @size. */
+static struct tlsf_block *lab_listed(struct lab *lab, size_t size)
+{
+	struct list_head *list = &lab->t.list[tlsf_mapping_insert(size)];
+
+	if (list_empty(list))
+		return NULL;
+	return list_first_entry(list, struct tlsf_block, link);
+}
+
+/* Expect the only free block to be one of @size. */
+static void lab_one_free(struct kunit *test, struct lab *lab, size_t size)
+{
+	unsigned int index = tlsf_mapping_insert(size);
+	unsigned int fl = index / TLSF_SL_COUNT;
+	struct tlsf_block *block = lab_listed(lab, size);
+
+	KUNIT_EXPECT_EQ(test, lab->t.fl_bitmap, 1UL << fl);
+	KUNIT_EXPECT_EQ(test, lab->t.sl_bitmap[fl],
+			1U << (index % TLSF_SL_COUNT));
+	KUNIT_ASSERT_NOT_NULL(test, block);
+	KUNIT_EXPECT_EQ(test, tlsf_size(block), size);
+	KUNIT_EXPECT_TRUE(test, block->head & TLSF_FREE);
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&lab->t.list[index]));
+}
+
+/* Expect nothing to be live, and the pool to be one block again. */
+static void lab_empty(struct kunit *test, struct lab *lab)
+{
+	lab_one_free(test, lab, lab->size - 2 * TLSF_HEADER);
+	KUNIT_EXPECT_EQ(test, lab->t.live, 0);
+	lab_sound(test, lab);
+}
+
+/*
+ * The lab's cases
+ */
+
+struct c_style {
+	unsigned long val1;
+	unsigned long val2;
+	struct list_head list1;
+	struct list_head list2;
+};
+
+/* The larger value first, on each list by itself. */
+static void sort_descending(struct c_style *a, struct c_style *b,
+			    struct list_head *list1, struct list_head *list2)
+{
+	list_add_tail(a->val1 > b->val1 ? &a->list1 : &b->list1, list1);
+	list_add_tail(a->val1 > b->val1 ? &b->list1 : &a->list1, list1);
+	list_add_tail(a->val2 > b->val2 ? &a->list2 : &b->list2, list2);
+	list_add_tail(a->val2 > b->val2 ? &b->list2 : &a->list2, list2);
+}
+
+/*
+ * One structure on two lists, as free blocks are: the containing structure is
+ * found from either link.  Then the same with the engine's own list.
+ */
+static void c_style_list(struct kunit *test)
+{
+	struct c_style a = { .val1 = 7, .val2 = 3 };
+	struct c_style b = { .val1 = 5, .val2 = 9 };
+	struct lab *lab = lab_new(test, 2048);
+	struct list_head *list;
+	LIST_HEAD(list1);
+	LIST_HEAD(list2);
+	void *p[4];
+	int i;
+
+	sort_descending(&a, &b, &list1, &list2);
+	KUNIT_EXPECT_PTR_EQ(test, &a,
+			    list_first_entry(&list1, struct c_style, list1));
+	KUNIT_EXPECT_PTR_EQ(test, &b,
+			    list_last_entry(&list1, struct c_style, list1));
+	KUNIT_EXPECT_PTR_EQ(test, &b,
+			    list_first_entry(&list2, struct c_style, list2));
+	KUNIT_EXPECT_PTR_EQ(test, &a,
+			    list_last_entry(&list2, struct c_style, list2));
+
+	/* Blocks of one size, kept apart: the last one freed is first. */
+	for (i = 0; i < 4; i++)
+		p[i] = lab_malloc(lab, 64);
+	KUNIT_ASSERT_NOT_NULL(test, p[3]);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[0]), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[2]), CHAOS_OK);
+	list = &lab->t.list[tlsf_mapping_insert(64)];
+	KUNIT_EXPECT_PTR_EQ(test, (void *)list->next, p[2]);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)list->next->next, p[0]);
+	KUNIT_EXPECT_PTR_EQ(test, list->prev->next, list);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[3]), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)list->next, p[0]);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[1]), CHAOS_OK);
+	lab_empty(test, lab);
+}
+
+static void block_header_split(struct kunit *test)
+{
+	struct tlsf_block *block, *rest;
+	u64 buf[64] = { 0 };
+
+	block = (struct tlsf_block *)buf;
+	block->head = 400 | TLSF_FREE;
+	rest = tlsf_split(block, block->head, 104);
+	KUNIT_ASSERT_NOT_NULL(test, rest);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)rest,
+			    (void *)buf + TLSF_HEADER + 104);
+	KUNIT_EXPECT_EQ(test, tlsf_size(block), 104);
+	KUNIT_EXPECT_EQ(test, tlsf_size(rest), 400 - 104 - TLSF_HEADER);
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_next(block), rest);
+
+	/* The flags and the promise stay with the first. */
+	KUNIT_EXPECT_EQ(test, block->head & ~TLSF_SIZE, TLSF_FREE);
+	KUNIT_EXPECT_EQ(test, rest->head & ~TLSF_SIZE, 0);
+	block->head = 400 | TLSF_PREV_FREE | 5ULL << TLSF_PROMISE_SHIFT;
+	rest = tlsf_split(block, block->head, 200);
+	KUNIT_ASSERT_NOT_NULL(test, rest);
+	KUNIT_EXPECT_EQ(test, block->head,
+			200 | TLSF_PREV_FREE | 5ULL << TLSF_PROMISE_SHIFT);
+	KUNIT_EXPECT_EQ(test, rest->head, 400 - 200 - TLSF_HEADER);
+
+	/* The least that can be split off, and less. */
+	block->head = 400;
+	rest = tlsf_split(block, block->head, 400 - TLSF_MIN_SPLIT);
+	KUNIT_ASSERT_NOT_NULL(test, rest);
+	KUNIT_EXPECT_EQ(test, rest->head, TLSF_MIN_SIZE);
+	block->head = 400;
+	KUNIT_EXPECT_NULL(test, tlsf_split(block, block->head,
+					   400 - TLSF_MIN_SPLIT + TLSF_ALIGN));
+	KUNIT_EXPECT_NULL(test, tlsf_split(block, block->head, 400));
+	KUNIT_EXPECT_EQ(test, block->head, 400);
+}
+
+static void block_header_absorb(struct kunit *test)
+{
+	struct tlsf_block *block, *rest;
+	u64 buf[64] = { 0 };
+
+	block = (struct tlsf_block *)buf;
+	block->head = 400 | TLSF_PREV_FREE;
+	rest = tlsf_split(block, block->head, 104);
+	KUNIT_ASSERT_NOT_NULL(test, rest);
+	KUNIT_EXPECT_EQ(test, tlsf_size(block), 104);
+
+	/* What was split is whole again, and so are the flags. */
+	tlsf_absorb(block, tlsf_size(rest));
+	KUNIT_EXPECT_EQ(test, block->head, 400 | TLSF_PREV_FREE);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)tlsf_next(block),
+			    (void *)buf + TLSF_HEADER + 400);
+}
+
+static void expect_maps(struct kunit *test, unsigned int index,
+			unsigned int sli, unsigned int fl, unsigned int sl)
+{
+	KUNIT_EXPECT_EQ_MSG(test, index >> sli, fl, "(%u, %u)", fl, sl);
+	KUNIT_EXPECT_EQ_MSG(test, index & (BIT(sli) - 1), sl, "(%u, %u)", fl, sl);
+}
+
+static void mapping_insert(struct kunit *test)
+{
+	size_t size, last;
+	unsigned int index;
+
+	/* As in the paper: the first level counts from 2^0. */
+	expect_maps(test, tlsf_map(460, 4, 0), 4, 8, 12);
+	expect_maps(test, tlsf_map(1234, 5, 0), 5, 10, 6);
+
+	/* As in the engine: fl 0 is [0, 256), fl 1 is [256, 512). */
+	KUNIT_EXPECT_EQ(test, TLSF_FL_SHIFT, 7);
+	expect_maps(test, tlsf_mapping_insert(24), 5, 0, 3);
+	expect_maps(test, tlsf_mapping_insert(248), 5, 0, 31);
+	expect_maps(test, tlsf_mapping_insert(256), 5, 1, 0);
+	expect_maps(test, tlsf_mapping_insert(464), 5, 1, 26);
+	expect_maps(test, tlsf_mapping_insert(504), 5, 1, 31);
+	expect_maps(test, tlsf_mapping_insert(512), 5, 2, 0);
+	expect_maps(test, tlsf_mapping_insert(1560), 5, 3, 16);
+	expect_maps(test, tlsf_mapping_insert(2032), 5, 3, 31);
+	expect_maps(test, tlsf_mapping_insert(TLSF_BLOCK_LIMIT - TLSF_ALIGN), 5,
+		    TLSF_FL_COUNT - 1, 31);
+
+	/* A search passes over no list that is sure, and takes none that isn't. */
+	expect_maps(test, tlsf_mapping_search(464), 5, 1, 26);
+	expect_maps(test, tlsf_mapping_search(512), 5, 2, 0);
+	expect_maps(test, tlsf_mapping_search(520), 5, 2, 1);
+	expect_maps(test, tlsf_mapping_search(1023), 5, 3, 0);
+	expect_maps(test, tlsf_mapping_search(TLSF_REQUEST_MAX), 5,
+		    TLSF_FL_COUNT - 1, 0);
+	last = 0;
+	for (size = TLSF_MIN_SIZE; size < SZ_64K; size += TLSF_ALIGN) {
+		index = tlsf_mapping_search(size);
+		if (tlsf_mapping_insert(size) > index ||
+		    tlsf_mapping_insert(size) + 1 < index || index < last) {
+			KUNIT_FAIL(test, "size %zu", size);
+			break;
+		}
+		/* No block of a smaller size is on the list. */
+		if (tlsf_mapping_insert(size - TLSF_ALIGN) >= index) {
+			KUNIT_FAIL(test, "%zu serves %zu", size - TLSF_ALIGN,
+				   size);
+			break;
+		}
+		last = index;
+	}
+}
+
+/* add_pool */
+static void init(struct kunit *test)
+{
+	struct lab *lab = lab_bare(test, 2048);
+	struct tlsf_block *block;
+
+	KUNIT_EXPECT_EQ(test, lab->t.fl_bitmap, 0);
+	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 8));
+	lab_sound(test, lab);
+
+	lab->pool = lab_pool(test, lab, lab->mem, 2048);
+	lab_one_free(test, lab, 2032);
+	block = lab_listed(lab, 2032);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)block,
+			    (void *)&lab->t.list[3 * 32 + 31].next[-1]);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)&block->link,
+			    lab->mem + TLSF_HEADER);
+	KUNIT_EXPECT_EQ(test, block->head, 2032 | TLSF_FREE);
+
+	/* The sentinel ends where the memory ends. */
+	KUNIT_EXPECT_PTR_EQ(test, (void *)&tlsf_next(block)->link,
+			    lab->mem + 2048);
+	KUNIT_EXPECT_EQ(test, tlsf_next(block)->head, TLSF_PREV_FREE);
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_next(block)->prev_phys, block);
+	lab_empty(test, lab);
+
+	KUNIT_EXPECT_EQ(test, tlsf_add_pool(&lab->t, lab->pool, lab->mem + 4,
+					    1024), -EINVAL);
+	KUNIT_EXPECT_EQ(test, tlsf_add_pool(&lab->t, lab->pool, lab->mem, 32),
+			-EINVAL);
+	KUNIT_EXPECT_EQ(test, tlsf_add_pool(&lab->t, lab->pool, lab->mem,
+					    TLSF_BLOCK_LIMIT), -EFBIG);
+}
+
+/* Named as the lab names it; the C library's is not in the kernel. */
+static void lab_malloc_case(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, 2048);
+	struct tlsf_block *block, *rest;
+	void *p;
+
+	p = lab_malloc(lab, 460);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_EXPECT_PTR_EQ(test, p, lab->mem + TLSF_HEADER);
+	memset(p, 0x5a, 460);
+	block = tlsf_block_of(p);
+	KUNIT_EXPECT_EQ(test, block->head, 464);
+	lab_one_free(test, lab, 1560);
+	rest = lab_listed(lab, 1560);
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_next(block), rest);
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_next(rest)->prev_phys, rest);
+	lab_sound(test, lab);
+
+	/* All that is left; the payload is all of it. */
+	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 1561));
+	p = lab_malloc(lab, 1560);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, lab->t.fl_bitmap, 0);
+	memset(p, 0xa5, 1560);
+	KUNIT_EXPECT_NULL(test, memchr_inv(&block->link, 0x5a, 460));
+	KUNIT_EXPECT_EQ(test, tlsf_next(tlsf_block_of(p))->head, 0);
+	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 1));
+	KUNIT_EXPECT_EQ(test, lab->t.live, 2);
+	lab_sound(test, lab);
+}
+
+/* Merging with nothing, the next, the one before, and both. */
+static void lab_free_case(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, 2048);
+	struct tlsf_block *merged;
+	void *p[5];
+	int i;
+
+	for (i = 0; i < 5; i++) {
+		p[i] = lab_malloc(lab, 100);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+		memset(p[i], i, 100);
+	}
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[1]), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, lab_listed(lab, 104), tlsf_block_of(p[1]));
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_block_of(p[2])->prev_phys,
+			    tlsf_block_of(p[1]));
+	KUNIT_EXPECT_TRUE(test, tlsf_block_of(p[2])->head & TLSF_PREV_FREE);
+	lab_sound(test, lab);
+
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[0]), CHAOS_OK);
+	merged = lab_listed(lab, 104 + 8 + 104);
+	KUNIT_EXPECT_PTR_EQ(test, merged, tlsf_block_of(p[0]));
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_block_of(p[2])->prev_phys, merged);
+	KUNIT_EXPECT_NULL(test, lab_listed(lab, 104));
+	lab_sound(test, lab);
+
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[2]), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, lab_listed(lab, 3 * 104 + 2 * 8),
+			    tlsf_block_of(p[0]));
+	lab_sound(test, lab);
+
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[4]), CHAOS_OK);
+	KUNIT_EXPECT_NULL(test, memchr_inv(p[3], 3, 100));
+	lab_sound(test, lab);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[3]), CHAOS_OK);
+	lab_empty(test, lab);
+}
+
+static void multiple_alloc(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_16K);
+	unsigned int most = SZ_16K / TLSF_MIN_SPLIT;
+	unsigned int n, i, round;
+	void **p;
+
+	p = kunit_kcalloc(test, most, sizeof(*p), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (round = 0; round < 3; round++) {
+		for (n = 0; n < most; n++) {
+			p[n] = lab_malloc(lab, 16 + n % 7 * 24);
+			if (!p[n])
+				break;
+			memset(p[n], n, 16 + n % 7 * 24);
+		}
+		KUNIT_EXPECT_GE(test, n, 150U);
+		lab_sound(test, lab);
+		for (i = 0; i < n; i++)
+			KUNIT_EXPECT_NULL(test, memchr_inv(p[i], i & 0xff,
+							   16 + i % 7 * 24));
+		/* Forwards, backwards, and every second first. */
+		for (i = 0; i < n; i++) {
+			unsigned int k = i;
+
+			if (round == 1)
+				k = n - 1 - i;
+			else if (round == 2)
+				k = i < (n + 1) / 2 ? 2 * i :
+				    2 * (i - (n + 1) / 2) + 1;
+			KUNIT_EXPECT_EQ(test, lab_free(lab, p[k]), CHAOS_OK);
+		}
+		lab_empty(test, lab);
+	}
+}
+
+/* Random sizes and alignments, all contents checked, all bookkeeping. */
+static void torture(struct kunit *test)
+{
+	const unsigned int slots = 128;
+	struct { u8 *p; size_t size; } *slot;
+	struct lab *lab = lab_new(test, SZ_64K);
+	unsigned int turn, bad = 0;
+	struct rnd_state rnd;
+
+	slot = kunit_kcalloc(test, slots, sizeof(*slot), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, slot);
+	prandom_seed_state(&rnd, 20240601);
+	for (turn = 0; turn < 50000; turn++) {
+		u32 r = prandom_u32_state(&rnd);
+		unsigned int k = r % slots;
+		size_t size = 1 + prandom_u32_state(&rnd) % 1500;
+		size_t align = r & 0x10000 ? 8UL << (r >> 17) % 7 : 8;
+		u8 *p = slot[k].p;
+
+		if (!p) {
+			p = tlsf_malloc(&lab->t, size, align);
+			bad += (unsigned long)p & (align - 1) ? 1 : 0;
+		} else if (memchr_inv(p, k, slot[k].size)) {
+			bad++;
+		} else if (r & 0x1000000) {
+			if (!tlsf_resize(&lab->t, lab->pool, p, size))
+				continue;
+			bad += !!memchr_inv(p, k, min(size, slot[k].size));
+		} else {
+			bad += lab_free(lab, p) != CHAOS_OK;
+			slot[k].p = NULL;
+			continue;
+		}
+		slot[k].p = p;
+		slot[k].size = size;
+		if (p)
+			memset(p, k, size);
+		if (turn % 1000 == 0)
+			bad += tlsf_check(&lab->t) != 0;
+		if (bad)
+			break;
+	}
+	KUNIT_EXPECT_EQ_MSG(test, bad, 0U, "turn %u", turn);
+	for (turn = 0; turn < slots; turn++) {
+		if (slot[turn].p)
+			KUNIT_EXPECT_EQ(test, lab_free(lab, slot[turn].p),
+					CHAOS_OK);
+	}
+	lab_empty(test, lab);
+}
+
+static struct chaos_heap *tlsf_heap(struct kunit *test)
+{
+	struct chaos_heap_params params = {
+		.name = "kunit-tlsf",
+		.allocator = "tlsf",
+		.pool_size = SZ_1M,
+		.node = NUMA_NO_NODE,
+	};
+	struct chaos_heap *heap = chaos_heap_create(&params);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	return heap;
+}
+
+static unsigned long heap_bad_frees(struct chaos_heap *heap)
+{
+	return atomic_long_read(&heap->bad_frees);
+}
+
+/* Objects of several types, through the public API. */
+static void tlsf_allocator(struct kunit *test)
+{
+	static const char hello[] = "hello world from our allocator";
+	struct chaos_heap *heap = tlsf_heap(test);
+	int i, k;
+
+	for (i = 0; i < 100; i++) {
+		char *a = chaos_heap_alloc(heap, sizeof(hello), GFP_KERNEL);
+		u32 *b = chaos_heap_alloc(heap, sizeof(*b), GFP_KERNEL);
+		u64 *c = chaos_heap_alloc(heap, sizeof(*c), GFP_KERNEL);
+		int *d = chaos_heap_zalloc(heap, 10 * sizeof(*d), GFP_KERNEL);
+
+		if (!a || !b || !c || !d) {
+			KUNIT_FAIL(test, "turn %d", i);
+			break;
+		}
+		memcpy(a, hello, sizeof(hello));
+		*b = 123456789;
+		*c = 1234567890123456789ULL;
+		for (k = 0; k < 10; k++)
+			d[k] += k;
+		KUNIT_EXPECT_STREQ(test, a, hello);
+		KUNIT_EXPECT_EQ(test, *b, 123456789);
+		KUNIT_EXPECT_EQ(test, *c, 1234567890123456789ULL);
+		KUNIT_EXPECT_EQ(test, d[9], 9);
+		chaos_heap_free(heap, b);
+		chaos_heap_free(heap, a);
+		chaos_heap_free(heap, d);
+		chaos_heap_free(heap, c);
+	}
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
+	KUNIT_EXPECT_EQ(test, heap->held, 0);
+	KUNIT_EXPECT_EQ(test, tlsf_of_heap(heap)->live, 0);
+	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 0);
+	chaos_heap_destroy(heap);
+}
+
+/*
+ * One defence or property each
+ */
+
+static void interior_pointers(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, 2048);
+	u8 *a = lab_malloc(lab, 200);
+	u8 *b = lab_malloc(lab, 200);
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	memset(a, 1, 200);
+	/* A perfect imitation of a block before @b, which is not one. */
+	((u64 *)a)[3] = 168;
+	for (i = 1; i < 208; i++)
+		KUNIT_EXPECT_EQ_MSG(test, lab_free(lab, a + i), CHAOS_INTERIOR,
+				    "offset %d", i);
+	KUNIT_EXPECT_FALSE(test, tlsf_resize(&lab->t, lab->pool, a + 32, 8));
+	KUNIT_EXPECT_EQ(test, ((u64 *)a)[3], 168);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, lab->mem), CHAOS_INTERIOR);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, b + 208), CHAOS_FREED);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, b + 1000), CHAOS_FREED);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, b + 1001), CHAOS_INTERIOR);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, lab->mem + 2040), CHAOS_INTERIOR);
+	lab_sound(test, lab);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, a), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, b), CHAOS_OK);
+	lab_empty(test, lab);
+}
+
+static void double_free(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, 2048);
+	void *a = lab_malloc(lab, 100);
+	void *b = lab_malloc(lab, 100);
+	void *c = lab_malloc(lab, 100);
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	/* By itself; merged into the one before; merged into all. */
+	KUNIT_EXPECT_EQ(test, lab_free(lab, a), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, a), CHAOS_FREED);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, b), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, b), CHAOS_FREED);
+	lab_sound(test, lab);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, c), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, c), CHAOS_FREED);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, a), CHAOS_FREED);
+	KUNIT_EXPECT_FALSE(test, tlsf_resize(&lab->t, lab->pool, a, 50));
+	lab_empty(test, lab);
+}
+
+/**
+ * struct listed - a free block on a list with another, and live ones around
+ * @lab: where
+ * @a: the first on the list
+ * @guard: a live block between the two
+ * @b: the second on the list
+ */
+struct listed {
+	struct lab *lab;
+	u64 *a;
+	u64 *guard;
+	u64 *b;
+};
+
+static struct listed listed_new(struct kunit *test)
+{
+	struct listed l = { .lab = lab_new(test, 4096) };
+
+	l.a = lab_malloc(l.lab, 100);
+	l.guard = lab_malloc(l.lab, 100);
+	l.b = lab_malloc(l.lab, 100);
+	KUNIT_ASSERT_NOT_NULL(test, lab_malloc(l.lab, 100));
+	memset(l.guard, 0x11, 100);
+	KUNIT_EXPECT_EQ(test, lab_free(l.lab, l.b), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(l.lab, l.a), CHAOS_OK);
+	return l;
+}
+
+/*
+ * With @l->a damaged: its list is dropped and reported once, nothing else
+ * happens, and other lists go on.
+ */
+static void listed_dropped(struct kunit *test, struct listed *l,
+			   const char *what)
+{
+	struct lab *lab = l->lab;
+	void *p;
+
+	KUNIT_EXPECT_NE_MSG(test, tlsf_check(&lab->t), 0, "%s", what);
+	p = lab_malloc(lab, 100);
+	KUNIT_EXPECT_EQ_MSG(test, atomic_long_read(&lab->heap.bad_frees), 1,
+			    "%s", what);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_EXPECT_TRUE(test, p != l->a && p != l->b && p != l->guard);
+	memset(p, 0x22, 100);
+	KUNIT_EXPECT_NULL(test, memchr_inv(l->guard, 0x11, 100));
+	KUNIT_EXPECT_NULL(test, lab_listed(lab, 104));
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+}
+
+/* Writes after free into what the heap keeps in a free block. */
+static void corrupted_free_list(struct kunit *test)
+{
+	static u64 outside[4];
+	const struct { int word; u64 value; const char *what; } writes[] = {
+		{ 0, 0, "next cleared" },
+		{ 0, 0x6b6b6b6b6b6b6b6bULL, "next poisoned" },
+		{ 0, ~0ULL, "next all ones" },
+		{ 0, (unsigned long)outside, "next outside" },
+		{ 1, 0, "prev cleared" },
+		{ 1, 0x6b6b6b6b6b6b6b6bULL, "prev poisoned" },
+		{ 1, (unsigned long)outside, "prev outside" },
+		{ -1, 0, "head cleared" },
+		{ -1, 104, "head not free" },
+		{ -1, 104 | TLSF_FREE | TLSF_PREV_FREE, "head after a free one" },
+		{ -1, 112 | TLSF_FREE, "head larger" },
+		{ -1, 96 | TLSF_FREE, "head smaller" },
+		{ -1, 0x6b6b6b6b6b6b6b6bULL, "head poisoned" },
+		{ 104 / 8 - 1, 0, "end cleared" },
+	};
+	struct tlsf_pool *pool;
+	struct listed l;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(writes); i++) {
+		l = listed_new(test);
+		l.a[writes[i].word] = writes[i].value;
+		listed_dropped(test, &l, writes[i].what);
+		/* A neighbour cannot merge with it: refused, unharmed. */
+		KUNIT_EXPECT_EQ_MSG(test, lab_free(l.lab, l.guard),
+				    CHAOS_CORRUPT, "%s", writes[i].what);
+		KUNIT_EXPECT_NULL(test, memchr_inv(l.guard, 0x11, 100));
+	}
+
+	l = listed_new(test);
+	l.a[0] = (unsigned long)l.guard;
+	listed_dropped(test, &l, "next to a live block");
+
+	/* A live block is never handed out, even if all else is consistent. */
+	l = listed_new(test);
+	pool = l.lab->pool;
+	__set_bit(((unsigned long)l.a - pool->first) / TLSF_ALIGN, pool->live);
+	listed_dropped(test, &l, "live block on a list");
+}
+
+/* An overrun into the next block's head: refused when that is freed. */
+static void overrun(struct kunit *test)
+{
+	static const u64 heads[] = {
+		0, TLSF_FREE, TLSF_PREV_FREE, 104 | TLSF_FREE,
+		104 | TLSF_PREV_FREE, 96, 112, 1560, 1UL << 30,
+		0x4141414141414141ULL, ~0ULL,
+	};
+	struct lab *lab = lab_new(test, 2048);
+	u64 *a = lab_malloc(lab, 100);
+	u64 *b = lab_malloc(lab, 100);
+	void *c = lab_malloc(lab, 100);
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	memset(c, 0x33, 100);
+	memset(a, 0, 104);
+	for (i = 0; i < ARRAY_SIZE(heads); i++) {
+		a[13] = heads[i];
+		KUNIT_EXPECT_EQ_MSG(test, lab_free(lab, b), CHAOS_CORRUPT,
+				    "head %#llx", heads[i]);
+	}
+	/* Its neighbour looks at it, too. */
+	a[13] = TLSF_PREV_FREE | 104;
+	KUNIT_EXPECT_EQ(test, lab_free(lab, a), CHAOS_CORRUPT);
+	KUNIT_EXPECT_FALSE(test, tlsf_resize(&lab->t, lab->pool, a, 8));
+
+	a[13] = 104;
+	KUNIT_EXPECT_EQ(test, lab_free(lab, b), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, a), CHAOS_OK);
+	KUNIT_EXPECT_NULL(test, memchr_inv(c, 0x33, 100));
+	KUNIT_EXPECT_EQ(test, lab_free(lab, c), CHAOS_OK);
+	lab_empty(test, lab);
+}
+
+/* A write after free that is noticed when a neighbour is freed. */
+static void corrupted_neighbour(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, 2048);
+	u64 *a = lab_malloc(lab, 100);
+	u64 *b = lab_malloc(lab, 100);
+	u64 *c = lab_malloc(lab, 100);
+	u64 saved, *words[] = { &a[-1], &a[0], &a[1], &a[12] };
+	unsigned int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, lab_malloc(lab, 8));
+	/* The free one before, then the free one behind. */
+	KUNIT_EXPECT_EQ(test, lab_free(lab, a), CHAOS_OK);
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		saved = *words[i];
+		*words[i] = 0x4141414141414140ULL;
+		KUNIT_EXPECT_EQ_MSG(test, lab_free(lab, b), CHAOS_CORRUPT,
+				    "before, %u", i);
+		*words[i] = saved;
+	}
+	KUNIT_EXPECT_PTR_EQ(test, lab_malloc(lab, 100), (void *)a);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, c), CHAOS_OK);
+	for (i = 0; i < ARRAY_SIZE(words); i++) {
+		u64 *word = words[i] - a + c;
+
+		saved = *word;
+		*word = 0x4141414141414140ULL;
+		KUNIT_EXPECT_EQ_MSG(test, lab_free(lab, b), CHAOS_CORRUPT,
+				    "behind, %u", i);
+		*word = saved;
+	}
+	lab_sound(test, lab);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, b), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, a), CHAOS_OK);
+	lab_sound(test, lab);
+}
+
+static void huge_sizes(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, 2048);
+	void *p = lab_malloc(lab, 8);
+	size_t size;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	for (size = SIZE_MAX; size > SIZE_MAX - 70; size--) {
+		KUNIT_EXPECT_NULL(test, lab_malloc(lab, size));
+		KUNIT_EXPECT_NULL(test, tlsf_malloc(&lab->t, size, 4096));
+		KUNIT_EXPECT_FALSE(test, tlsf_resize(&lab->t, lab->pool, p,
+						     size));
+	}
+	for (size = 2048; size; size <<= 1) {
+		KUNIT_EXPECT_NULL(test, lab_malloc(lab, size));
+		KUNIT_EXPECT_NULL(test, lab_malloc(lab, size - 1));
+		KUNIT_EXPECT_NULL(test, tlsf_malloc(&lab->t, size,
+						    CHAOS_MAX_ALIGN));
+	}
+	KUNIT_EXPECT_EQ(test, tlsf_size(tlsf_block_of(p)), TLSF_MIN_SIZE);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	lab_empty(test, lab);
+}
+
+/* What is before an aligned block is nothing, or a free block at once. */
+static void alignment_slivers(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_16K);
+	size_t align, lead;
+
+	for (align = 8; align <= 4096; align <<= 1) {
+		for (lead = 24; lead < 24 + 2 * align && lead < 200; lead += 8) {
+			void *before = lab_malloc(lab, lead);
+			void *p = tlsf_malloc(&lab->t, 40, align);
+			struct tlsf_block *block, *prev;
+			void *end;
+
+			if (!before || !p) {
+				KUNIT_FAIL(test, "%zu after %zu", align, lead);
+				return;
+			}
+			KUNIT_EXPECT_TRUE(test,
+					  IS_ALIGNED((unsigned long)p, align));
+			block = tlsf_block_of(p);
+			KUNIT_EXPECT_EQ(test, tlsf_size(block), 40);
+			KUNIT_EXPECT_EQ(test, TLSF_ALIGN <<
+					(block->head >> TLSF_PROMISE_SHIFT),
+					align);
+			end = &tlsf_next(tlsf_block_of(before))->link;
+			if (block->head & TLSF_PREV_FREE) {
+				prev = block->prev_phys;
+				KUNIT_EXPECT_PTR_EQ(test, (void *)&prev->link,
+						    end);
+				KUNIT_EXPECT_PTR_EQ(test, lab_listed(lab,
+								     tlsf_size(prev)),
+						    prev);
+			} else {
+				KUNIT_EXPECT_PTR_EQ(test, p, end);
+			}
+			KUNIT_EXPECT_EQ(test, tlsf_check(&lab->t), 0);
+			KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+			KUNIT_EXPECT_EQ(test, lab_free(lab, before), CHAOS_OK);
+		}
+	}
+	lab_empty(test, lab);
+}
+
+static void resize_in_place(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, 2048);
+	struct tlsf *t = &lab->t;
+	void *a = tlsf_malloc(t, 200, 64);
+	void *b = lab_malloc(lab, 200);
+	void *c = lab_malloc(lab, 200);
+	struct tlsf_block *block;
+	u64 promise;
+
+	KUNIT_ASSERT_NOT_NULL(test, c);
+	block = tlsf_block_of(a);
+	promise = block->head >> TLSF_PROMISE_SHIFT;
+	memset(a, 1, 200);
+	memset(c, 3, 200);
+
+	/* Nothing to grow into; nothing worth giving back. */
+	KUNIT_EXPECT_FALSE(test, tlsf_resize(t, lab->pool, a, 201));
+	KUNIT_EXPECT_TRUE(test, tlsf_resize(t, lab->pool, a, 176));
+	KUNIT_EXPECT_EQ(test, tlsf_size(block), 200);
+
+	/* Shrunk, the rest is a block at once; grown, it is gone again. */
+	KUNIT_EXPECT_TRUE(test, tlsf_resize(t, lab->pool, a, 100));
+	KUNIT_EXPECT_EQ(test, tlsf_size(block), 104);
+	KUNIT_EXPECT_NOT_NULL(test, lab_listed(lab, 200 - 104 - TLSF_HEADER));
+	KUNIT_EXPECT_EQ(test, tlsf_check(t), 0);
+	KUNIT_EXPECT_TRUE(test, tlsf_resize(t, lab->pool, a, 200));
+	KUNIT_EXPECT_EQ(test, tlsf_size(block), 200);
+	KUNIT_EXPECT_NULL(test, memchr_inv(a, 1, 104));
+	lab_sound(test, lab);
+
+	/* Into the neighbour: all of it, not more, a part of it. */
+	KUNIT_EXPECT_EQ(test, lab_free(lab, b), CHAOS_OK);
+	KUNIT_EXPECT_FALSE(test, tlsf_resize(t, lab->pool, a, 409));
+	KUNIT_EXPECT_TRUE(test, tlsf_resize(t, lab->pool, a, 408));
+	KUNIT_EXPECT_PTR_EQ(test, (void *)&tlsf_next(block)->link, c);
+	KUNIT_EXPECT_EQ(test, tlsf_check(t), 0);
+	memset(a, 1, 408);
+	KUNIT_EXPECT_TRUE(test, tlsf_resize(t, lab->pool, a, 300));
+	KUNIT_EXPECT_EQ(test, tlsf_size(block), 304);
+	/* The rest joins the free block behind. */
+	KUNIT_EXPECT_TRUE(test, tlsf_resize(t, lab->pool, a, 296));
+	KUNIT_EXPECT_NOT_NULL(test, lab_listed(lab, 408 - 296 - TLSF_HEADER));
+	KUNIT_EXPECT_EQ(test, tlsf_size(block), 296);
+	KUNIT_EXPECT_NULL(test, memchr_inv(a, 1, 296));
+	KUNIT_EXPECT_NULL(test, memchr_inv(c, 3, 200));
+	KUNIT_EXPECT_EQ(test, block->head >> TLSF_PROMISE_SHIFT, promise);
+	lab_sound(test, lab);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, c), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, a), CHAOS_OK);
+	lab_empty(test, lab);
+}
+
+/* A freed block serves the request it was cut for, though the search rounds. */
+static void exact_fit(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_16K);
+	size_t size;
+
+	for (size = 464; size < 3000; size += 136) {
+		void *p = lab_malloc(lab, size);
+		void *guard = lab_malloc(lab, 8);
+		void *rest, *again;
+
+		KUNIT_ASSERT_NOT_NULL(test, guard);
+		/* Nowhere else to go. */
+		rest = lab_malloc(lab, 12000);
+		KUNIT_ASSERT_NOT_NULL(test, rest);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+		again = lab_malloc(lab, size);
+		KUNIT_EXPECT_PTR_EQ_MSG(test, again, p, "size %zu", size);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, again), CHAOS_OK);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, guard), CHAOS_OK);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, rest), CHAOS_OK);
+	}
+	lab_empty(test, lab);
+}
+
+/* Two pools side by side stay two. */
+static void adjacent_pools(struct kunit *test)
+{
+	struct lab *lab = lab_bare(test, 4096);
+	struct tlsf_pool *low, *high;
+	void *a, *b;
+
+	low = lab_pool(test, lab, lab->mem, 2048);
+	high = lab_pool(test, lab, lab->mem + 2048, 2048);
+	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 2033));
+	a = lab_malloc(lab, 2032);
+	b = lab_malloc(lab, 2032);
+	KUNIT_ASSERT_NOT_NULL(test, a);
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 1));
+	memset(a, 1, 2032);
+	memset(b, 2, 2032);
+	KUNIT_EXPECT_NULL(test, memchr_inv(a, 1, 2032));
+	lab_sound(test, lab);
+	if (a > b)
+		swap(a, b);
+	KUNIT_EXPECT_EQ(test, tlsf_free(&lab->t, low, a), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, tlsf_free(&lab->t, high, b), CHAOS_OK);
+	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 2033));
+	KUNIT_EXPECT_EQ(test, lab->t.live, 0);
+	lab_sound(test, lab);
+}
+
+/*
+ * What an NMI does that finds the lock held: the blocks wait, a second free is
+ * recognised, and the next call of any kind does the work.
+ */
+static void deferred_frees(struct kunit *test)
+{
+	struct chaos_heap *heap = tlsf_heap(test);
+	struct chaos_lock *lock = tlsf_lock_of_heap(heap);
+	struct tlsf *t = tlsf_of_heap(heap);
+	unsigned long flags;
+	unsigned int call;
+	size_t held;
+	void *p[3];
+	void *keep;
+	int i;
+
+	keep = chaos_heap_alloc(heap, 1000, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, keep);
+	held = heap->held;
+	for (call = 0; call < 5; call++) {
+		bool first[3], second[3];
+
+		for (i = 0; i < 3; i++) {
+			p[i] = chaos_heap_zalloc(heap, 16 << i, GFP_KERNEL);
+			KUNIT_ASSERT_NOT_NULL(test, p[i]);
+		}
+		raw_spin_lock_irqsave(&lock->raw, flags);
+		for (i = 0; i < 3; i++) {
+			first[i] = chaos_defer_free(lock, p[i]);
+			second[i] = chaos_defer_free(lock, p[i]);
+		}
+		raw_spin_unlock_irqrestore(&lock->raw, flags);
+		for (i = 0; i < 3; i++) {
+			KUNIT_EXPECT_TRUE(test, first[i]);
+			KUNIT_EXPECT_FALSE(test, second[i]);
+		}
+		KUNIT_EXPECT_EQ(test, t->live, 4);
+		/* They are as good as free: this is a double free. */
+		if (call == 0)
+			chaos_heap_free(heap, p[1]);
+		else if (call == 1)
+			p[0] = chaos_heap_alloc(heap, 16, GFP_NOWAIT);
+		else if (call == 2)
+			KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
+		else if (call == 3)
+			chaos_heap_collect(heap, false);
+		else
+			keep = chaos_heap_realloc(heap, keep, 1000, GFP_NOWAIT);
+		KUNIT_EXPECT_TRUE(test, llist_empty(&lock->deferred));
+		if (call == 1) {
+			KUNIT_EXPECT_EQ(test, t->live, 2);
+			chaos_heap_free(heap, p[0]);
+		}
+		KUNIT_EXPECT_EQ(test, t->live, 1);
+		KUNIT_EXPECT_EQ(test, heap->held, held);
+		KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 1);
+	}
+	chaos_heap_free(heap, keep);
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
+	chaos_heap_destroy(heap);
+}
+
+/* Blocks promised an alignment keep it wherever a realloc moves them. */
+static void realloc_aligned(struct kunit *test)
+{
+	struct chaos_heap *heap = tlsf_heap(test);
+	unsigned int walls = 0;
+	void *p, *old;
+	size_t size;
+
+	p = chaos_heap_alloc_aligned(heap, 100, 4096, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	memset(p, 0x77, 100);
+	for (size = 200; size < 40000; size *= 3) {
+		/* Fill up what is before it, until there is one behind. */
+		while (tlsf_next(tlsf_block_of(p))->head & TLSF_FREE &&
+		       walls++ < 1000)
+			KUNIT_ASSERT_NOT_NULL(test,
+					      chaos_heap_alloc(heap, 40, GFP_KERNEL));
+		old = p;
+		p = chaos_heap_realloc(heap, p, size, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		KUNIT_EXPECT_PTR_NE(test, p, old);
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, 4096));
+		KUNIT_EXPECT_NULL(test, memchr_inv(p, 0x77, 100));
+	}
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
+	chaos_heap_free(heap, p);
+	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 0);
+	chaos_heap_destroy(heap);
+}
+
+static struct kunit_case chaos_tlsf_cases[] = {
+	KUNIT_CASE(c_style_list),
+	KUNIT_CASE(block_header_split),
+	KUNIT_CASE(block_header_absorb),
+	KUNIT_CASE(mapping_insert),
+	KUNIT_CASE(init),
+	{ .run_case = lab_malloc_case, .name = "malloc" },
+	{ .run_case = lab_free_case, .name = "free" },
+	KUNIT_CASE(multiple_alloc),
+	KUNIT_CASE(torture),
+	KUNIT_CASE(tlsf_allocator),
+	KUNIT_CASE(interior_pointers),
+	KUNIT_CASE(double_free),
+	KUNIT_CASE(corrupted_free_list),
+	KUNIT_CASE(overrun),
+	KUNIT_CASE(corrupted_neighbour),
+	KUNIT_CASE(huge_sizes),
+	KUNIT_CASE(alignment_slivers),
+	KUNIT_CASE(resize_in_place),
+	KUNIT_CASE(exact_fit),
+	KUNIT_CASE(adjacent_pools),
+	KUNIT_CASE(deferred_frees),
+	KUNIT_CASE(realloc_aligned),
+	{}
+};
+
+static struct kunit_suite chaos_tlsf_suite = {
+	.name = "chaos_tlsf",
+	.test_cases = chaos_tlsf_cases,
+};
+
+kunit_test_suites(&chaos_tlsf_suite);
