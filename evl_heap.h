@@ -72,7 +72,7 @@ static_assert(EVL_FREE_END < EVL_MIN_LOG2);
  * The map is the only truth about the pool, and lies outside of it: nothing
  * that a client writes through a stale pointer can change it.  That is why the
  * rings need not be list_heads, whose hardened form costs a call for each
-.
+ * link.
  */
 struct evl_page {
 	u8 type;
