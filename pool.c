@@ -167,7 +167,8 @@ static struct chaos_pool *pool_new(struct chaos_heap *heap, void *mem,
 				       CHAOS_UNIT_SIZE);
 	struct chaos_pool *pool;
 
-	if (start >= end)
+	/* The first comparison: so near to the end that ALIGN() wrapped. */
+	if (start < (unsigned long)mem || start >= end)
 		return ERR_PTR(-EINVAL);
 	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
 	if (!pool)
@@ -246,7 +247,7 @@ struct chaos_pool *chaos_pool_adopt(struct chaos_heap *heap, void *mem,
 {
 	unsigned long end;
 
-	/* Kernel memory, vmalloc'd or not, is above PAGE_OFFSET everywhere. */
+	/* On arm64 and amd64 all of the kernel's memory is above PAGE_OFFSET. */
 	if ((unsigned long)mem < PAGE_OFFSET ||
 	    check_add_overflow((unsigned long)mem, size, &end))
 		return ERR_PTR(-EINVAL);

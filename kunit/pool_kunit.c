@@ -135,6 +135,8 @@ static void pool_adopted(struct kunit *test)
 			-EINVAL);
 	KUNIT_EXPECT_EQ(test, chaos_heap_add_pool(heap, (void *)start, SIZE_MAX),
 			-EINVAL);
+	KUNIT_EXPECT_EQ(test, chaos_heap_add_pool(heap, ERR_PTR(-EINVAL), 16),
+			-EINVAL);
 	KUNIT_EXPECT_EQ(test, chaos_heap_add_pool(heap, mem, 3 * SZ_64K), 0);
 	KUNIT_EXPECT_TRUE(test, chaos_heap_owns(heap, (void *)start));
 	KUNIT_EXPECT_EQ(test, chaos_heap_add_pool(heap, (void *)start, SZ_64K),
@@ -146,7 +148,20 @@ static void pool_adopted(struct kunit *test)
 	vfree(mem);
 }
 
+/* A heap that has no room for another pool does not wake the worker. */
+static void pool_no_room(struct kunit *test)
+{
+	struct chaos_heap *heap = pool_test_heap(test, SZ_1M, SZ_1M + SZ_4K);
+
+	KUNIT_EXPECT_EQ(test, heap->low_mark, SIZE_MAX);
+	chaos_heap_destroy(heap);
+	heap = pool_test_heap(test, SZ_1M, SZ_1M + SZ_64K);
+	KUNIT_EXPECT_EQ(test, heap->low_mark, SZ_1M / 8 * 7);
+	chaos_heap_destroy(heap);
+}
+
 static struct kunit_case pool_cases[] = {
+	KUNIT_CASE(pool_no_room),
 	KUNIT_CASE(pool_borders),
 	KUNIT_CASE(pool_foreign),
 	KUNIT_CASE(pool_aliases),
