@@ -52,6 +52,8 @@ static __always_inline bool __chaos_raw_lock(raw_spinlock_t *raw,
 {
 	if (likely(!in_nmi()))
 		raw_spin_lock_irqsave(raw, *flags);
+	else if (!IS_ENABLED(CONFIG_SMP))
+		return false;	/* there, spinlocks do not know if they are held */
 	else if (!raw_spin_trylock_irqsave(raw, *flags))
 		return false;
 	__release(raw);		/* for sparse: chaos_raw_lock() acquires it */
