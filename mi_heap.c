@@ -19,8 +19,10 @@
  * fails, an allocation is refused, and a free leaves the page that it has
  * claimed, if any, on the stack.
  *
- * Everything that changes a theap is __kprobes: a probe in the middle would run
- * its handler at the same level, and the handler may allocate.
+ * What changes a theap is __kprobes: a probe in the middle would run its handler
+ * at the same level, and the handler may allocate.  The kernel's own functions
+ * that are called with a lock held (bitmaps, irq_work) cannot be: the
+ * handler of a probe on these must not.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -50,6 +52,8 @@
 #define MI_POOL_SLICES_SHIFT	8
 /* How many listed pages an allocation looks at before it takes a fresh one. */
 #define MI_ADOPT_TRIES		4
+/* Pages that a count looks at before it lets others have the slices' lock. */
+#define MI_SCAN_BATCH		64
 
 struct mi_abandoned {
 	raw_spinlock_t lock;
@@ -79,7 +83,7 @@ struct mi_page mi_empty_page __ro_after_init;
 /* ------------------------------ size classes ------------------------------ */
 
 /* The smallest bin whose blocks have @size bytes, 0 < size <= MI_BIN_MAX_SIZE. */
-VISIBLE_IF_KUNIT unsigned int mi_bin(size_t size)
+VISIBLE_IF_KUNIT __kprobes unsigned int mi_bin(size_t size)
 {
 	size_t words = (size + 7) >> MI_WORD_SHIFT;
 	unsigned int top;
@@ -94,7 +98,7 @@ VISIBLE_IF_KUNIT unsigned int mi_bin(size_t size)
 }
 EXPORT_SYMBOL_IF_KUNIT(mi_bin);
 
-VISIBLE_IF_KUNIT size_t mi_bin_size(unsigned int bin)
+VISIBLE_IF_KUNIT __kprobes size_t mi_bin_size(unsigned int bin)
 {
 	unsigned int step, top;
 
@@ -112,7 +116,7 @@ EXPORT_SYMBOL_IF_KUNIT(mi_bin_size);
  * two up to MI_BIN_MAX_SIZE: its size is a multiple of @align.  The first power
  * of two is one, so eight steps suffice.
  */
-VISIBLE_IF_KUNIT unsigned int mi_bin_aligned(size_t size, size_t align)
+VISIBLE_IF_KUNIT __kprobes unsigned int mi_bin_aligned(size_t size, size_t align)
 {
 	unsigned int bin = mi_bin(max(size, align));
 
@@ -145,19 +149,25 @@ static u64 mi_count_word(s32 count)
 }
 
 /*
- * Put the block at @p, with link @link, on the page's thread_free list.  True
- * if this made the caller the page's owner.
+ * Put the block at @p, with link @link, on the page's thread_free list.  If this
+ * makes the caller the page's owner, *claimed is set.
+ *
+ * A page without an owner and without live blocks has just been given back: @p
+ * was freed twice at once.  That is refused.
  *
  * The block's own word is written before the release that publishes it.  Whoever
  * takes the list has read it with acquire (mi_page_take_thread_free()).  A push
  * that claims acts on the plain fields next: the acquire half of the cmpxchg
  * pairs with the release in mi_page_disown() and mi_page_list().
  */
-static __always_inline bool mi_page_push(struct mi_page *page, void *p, u32 link)
+static __always_inline enum chaos_verdict
+mi_page_push(struct mi_page *page, void *p, u32 link, bool *claimed)
 {
 	u64 old = atomic64_read(&page->thread_free), new;
 
 	do {
+		if (unlikely(!(old & MI_OWNED) && !mi_count_of(old)))
+			return CHAOS_FREED;
 		*(unsigned long *)p = mi_link_of(old) ^ page->key;
 		new = ((old & ~MI_LINK_MASK) | link) - MI_COUNT_ONE;
 		if (!(old & MI_OWNED) &&
@@ -165,18 +175,28 @@ static __always_inline bool mi_page_push(struct mi_page *page, void *p, u32 link
 			new |= MI_OWNED;
 	} while (!atomic64_try_cmpxchg(&page->thread_free, (s64 *)&old, new));
 
-	return (new & ~old) & MI_OWNED;
+	*claimed = (new & ~old) & MI_OWNED;
+	return CHAOS_OK;
 }
 
-/* Live blocks of a page, whatever its state; exact if it is at rest. */
+static bool mi_is_owned(u64 word)
+{
+	return (word & (MI_OWNED | MI_LISTED)) == MI_OWNED;
+}
+
+/*
+ * Live blocks of a page, whatever its state; exact if it is at rest.  The owner
+ * may be taking thread_free over: then the two numbers do not belong together,
+ * and the sum is brought back to what is possible.
+ */
 static u32 mi_page_live(const struct mi_page *page)
 {
 	u64 word = atomic64_read(&page->thread_free);
+	s64 live = mi_count_of(word);
 
-	if ((word & (MI_OWNED | MI_LISTED)) == MI_OWNED)
-		/* data_race(): the owner may change it; any value will do. */
-		return data_race(page->used) + mi_count_of(word);
-	return mi_count_of(word);
+	if (mi_is_owned(word))
+		live += data_race(page->used);	/* data_race(): see above */
+	return clamp_t(s64, live, 0, READ_ONCE(page->capacity));
 }
 
 /*
@@ -185,7 +205,7 @@ static u32 mi_page_live(const struct mi_page *page)
  * the live ones.  False if all of its blocks are free now: it had but one, or
  * was LISTED.
  */
-static bool mi_page_claimed(struct mi_page *page)
+static __kprobes bool mi_page_claimed(struct mi_page *page)
 {
 	u64 word = atomic64_read(&page->thread_free);
 
@@ -198,7 +218,7 @@ static bool mi_page_claimed(struct mi_page *page)
 }
 
 /* The owner moves the whole thread_free list to the free list, which is empty. */
-static bool mi_page_take_thread_free(struct mi_page *page)
+static __kprobes bool mi_page_take_thread_free(struct mi_page *page)
 {
 	u64 word = atomic64_read(&page->thread_free);
 
@@ -216,7 +236,7 @@ static bool mi_page_take_thread_free(struct mi_page *page)
  *
  * Release: the next owner sees the plain fields as we leave them.
  */
-static bool mi_page_disown(struct mi_page *page)
+static __kprobes bool mi_page_disown(struct mi_page *page)
 {
 	s64 old = MI_OWNED;
 
@@ -253,7 +273,7 @@ static unsigned long mi_next_key(struct mi_heap *mi)
 	return (unsigned long)z | (1UL << (BITS_PER_LONG - 1));
 }
 
-static unsigned int mi_slices_for(const struct mi_pool *mp, size_t bytes)
+static size_t mi_slices_for(const struct mi_pool *mp, size_t bytes)
 {
 	return (bytes + (1UL << mp->pool->slice_shift) - 1) >>
 		mp->pool->slice_shift;
@@ -266,8 +286,7 @@ static size_t mi_page_size(size_t block_size)
 }
 
 /* Take @n adjacent free slices, the first one aligned to @align bytes. */
-static struct mi_page *mi_pool_take(struct mi_pool *mp, unsigned int n,
-				    size_t align)
+static __kprobes struct mi_page *mi_pool_take(struct mi_pool *mp, size_t n, size_t align)
 {
 	unsigned int shift = mp->pool->slice_shift;
 	unsigned long mask = (align >> shift) ? (align >> shift) - 1 : 0;
@@ -287,7 +306,7 @@ static struct mi_page *mi_pool_take(struct mi_pool *mp, unsigned int n,
 	return &mp->page[index];
 }
 
-static void mi_pool_put(struct mi_pool *mp, struct mi_page *page)
+static __kprobes void mi_pool_put(struct mi_pool *mp, struct mi_page *page)
 {
 	unsigned int index = page - mp->page;
 
@@ -306,8 +325,9 @@ static unsigned long mi_page_start(const struct mi_page *page)
  * each of its slices lead to its head; where there is but one block, any other
  * address is wrong anyway, so its later slices stay as they are: no page.
  */
-static void mi_page_init(struct mi_pool *mp, struct mi_page *page,
-			 unsigned int bin, size_t block_size, unsigned long key)
+static __kprobes void mi_page_init(struct mi_pool *mp, struct mi_page *page,
+				   unsigned int bin, size_t block_size,
+				   unsigned long key)
 {
 	unsigned int shift = mp->pool->slice_shift, i;
 	size_t bytes = (size_t)page->slices << shift;
@@ -341,9 +361,9 @@ static void mi_page_init(struct mi_pool *mp, struct mi_page *page,
  * Find slices for blocks of @block_size: for several of them if that can be, for
  * one at least.
  */
-static struct mi_page *mi_find_slices(struct mi_heap *mi, unsigned int bin,
-				      size_t block_size, size_t align,
-				      struct mi_pool **mpp)
+static __kprobes struct mi_page *
+mi_find_slices(struct mi_heap *mi, unsigned int bin, size_t block_size,
+	       size_t align, struct mi_pool **mpp)
 {
 	size_t want = bin ? mi_page_size(block_size) : block_size;
 	struct mi_page *page;
@@ -367,8 +387,9 @@ static struct mi_page *mi_find_slices(struct mi_heap *mi, unsigned int bin,
 }
 
 /* A fresh page, owned by the caller and in no queue; NULL without memory. */
-static struct mi_page *mi_page_alloc(struct chaos_heap *heap, unsigned int bin,
-				     size_t block_size, size_t align)
+static __kprobes struct mi_page *
+mi_page_alloc(struct chaos_heap *heap, unsigned int bin, size_t block_size,
+	      size_t align)
 {
 	struct mi_heap *mi = heap->priv;
 	unsigned long flags, key = 0;
@@ -388,7 +409,7 @@ static struct mi_page *mi_page_alloc(struct chaos_heap *heap, unsigned int bin,
 	return page;
 }
 
-static struct mi_pool *mi_pool_of(const struct mi_page *page)
+static __kprobes struct mi_pool *mi_pool_of(const struct mi_page *page)
 {
 	return chaos_pool_of((void *)mi_page_start(page))->priv;
 }
@@ -397,7 +418,7 @@ static struct mi_pool *mi_pool_of(const struct mi_page *page)
  * Give the slices of an owned page without live blocks back.  No free can be in
  * flight: it would be that of a live block.  False only in NMI: nothing is done.
  */
-static bool mi_page_free(struct chaos_heap *heap, struct mi_page *page)
+static __kprobes bool mi_page_free(struct chaos_heap *heap, struct mi_page *page)
 {
 	struct mi_pool *mp = mi_pool_of(page);
 	struct mi_heap *mi = heap->priv;
@@ -422,7 +443,7 @@ static bool mi_page_free(struct chaos_heap *heap, struct mi_page *page)
 /* ------------------------------- the queues ------------------------------- */
 
 /* theap->direct follows the first page of the queue. */
-static void mi_queue_update_direct(struct mi_theap *theap, unsigned int bin)
+static __kprobes void mi_queue_update_direct(struct mi_theap *theap, unsigned int bin)
 {
 	struct mi_page *first = theap->queue[bin].first ?: &mi_empty_page;
 	size_t word = mi_bin_size(bin) >> MI_WORD_SHIFT;
@@ -432,7 +453,7 @@ static void mi_queue_update_direct(struct mi_theap *theap, unsigned int bin)
 		theap->direct[word] = first;
 }
 
-static void mi_queue_push_front(struct mi_theap *theap, struct mi_page *page)
+static __kprobes void mi_queue_push_front(struct mi_theap *theap, struct mi_page *page)
 {
 	struct mi_queue *q = &theap->queue[page->bin];
 
@@ -446,7 +467,7 @@ static void mi_queue_push_front(struct mi_theap *theap, struct mi_page *page)
 	mi_queue_update_direct(theap, page->bin);
 }
 
-static void mi_queue_push_back(struct mi_theap *theap, struct mi_page *page)
+static __kprobes void mi_queue_push_back(struct mi_theap *theap, struct mi_page *page)
 {
 	struct mi_queue *q = &theap->queue[page->bin];
 
@@ -460,7 +481,7 @@ static void mi_queue_push_back(struct mi_theap *theap, struct mi_page *page)
 	q->last = page;
 }
 
-static void mi_queue_remove(struct mi_theap *theap, struct mi_page *page)
+static __kprobes void mi_queue_remove(struct mi_theap *theap, struct mi_page *page)
 {
 	struct mi_queue *q = &theap->queue[page->bin];
 
@@ -477,7 +498,7 @@ static void mi_queue_remove(struct mi_theap *theap, struct mi_page *page)
 }
 
 /* The owned page becomes one of @theap's. */
-static void mi_page_own(struct mi_theap *theap, struct mi_page *page)
+static __kprobes void mi_page_own(struct mi_theap *theap, struct mi_page *page)
 {
 	WRITE_ONCE(page->theap, theap);
 	mi_queue_push_back(theap, page);
@@ -493,7 +514,7 @@ static void mi_page_own(struct mi_theap *theap, struct mi_page *page)
  * that somebody freed.  The list's lock is held so that nobody can find the page
  * on the list and not LISTED, other than one that the last free has claimed.
  */
-static bool mi_page_list(struct mi_abandoned *ab, struct mi_page *page)
+static __kprobes bool mi_page_list(struct mi_abandoned *ab, struct mi_page *page)
 {
 	u64 old = atomic64_read(&page->thread_free), new;
 	s32 live;
@@ -516,7 +537,7 @@ static bool mi_page_list(struct mi_abandoned *ab, struct mi_page *page)
  *
  * Acquire: see the plain fields as the last owner left them.
  */
-static bool mi_page_claim_listed(struct mi_page *page)
+static __kprobes bool mi_page_claim_listed(struct mi_page *page)
 {
 	u64 old = atomic64_read(&page->thread_free), new;
 
@@ -534,7 +555,7 @@ static bool mi_page_claim_listed(struct mi_page *page)
  * A page that its last free has claimed while LISTED may still be on the list;
  * its count is that of the live blocks, 0.  False only in NMI.
  */
-static bool mi_page_unlist(struct mi_abandoned *ab, struct mi_page *page)
+static __kprobes bool mi_page_unlist(struct mi_abandoned *ab, struct mi_page *page)
 {
 	unsigned long flags;
 
@@ -545,7 +566,7 @@ static bool mi_page_unlist(struct mi_abandoned *ab, struct mi_page *page)
 	return true;
 }
 
-static bool mi_page_try_settle(struct chaos_heap *heap, struct mi_page *page)
+static __kprobes bool mi_page_try_settle(struct chaos_heap *heap, struct mi_page *page)
 {
 	struct mi_heap *mi = heap->priv;
 	struct mi_abandoned *ab = &mi->abandoned[page->bin];
@@ -588,7 +609,7 @@ static __kprobes void mi_settle_parked(struct chaos_heap *heap)
 }
 
 /* The first page of the list that can be claimed, if it is among the first few. */
-static struct mi_page *mi_abandoned_pop(struct mi_abandoned *ab)
+static __kprobes struct mi_page *mi_abandoned_pop(struct mi_abandoned *ab)
 {
 	unsigned int tries = MI_ADOPT_TRIES;
 	struct mi_page *page;
@@ -606,7 +627,7 @@ static struct mi_page *mi_abandoned_pop(struct mi_abandoned *ab)
 }
 
 /* Take over the page of this bin that has been abandoned for longest. */
-static struct mi_page *mi_page_adopt(struct mi_heap *mi, unsigned int bin)
+static __kprobes struct mi_page *mi_page_adopt(struct mi_heap *mi, unsigned int bin)
 {
 	struct mi_abandoned *ab = &mi->abandoned[bin];
 	struct mi_page *page;
@@ -654,16 +675,17 @@ static bool mi_link_sound(const struct mi_page *page, u32 link)
 static __cold void mi_page_drop_free(struct chaos_heap *heap,
 				     struct mi_page *page)
 {
+	void *damaged = (void *)(page->base + page->free);
 	int local = mi_list_length(page, page->local_free);
 
-	chaos_report(heap, (void *)(page->base + page->free), CHAOS_CORRUPT,
-		     _RET_IP_);
 	if (local < 0) {
 		page->local_free = 0;
 		local = 0;
 	}
 	page->used = page->capacity - local;
 	page->free = 0;
+	/* Last: what prints may allocate. */
+	chaos_report(heap, damaged, CHAOS_CORRUPT, _RET_IP_);
 }
 
 /*
@@ -671,7 +693,7 @@ static __cold void mi_page_drop_free(struct chaos_heap *heap,
  * portions: the time of one call is bounded, and memory that is not needed stays
  * untouched.
  */
-static void mi_page_extend(struct mi_page *page)
+static __kprobes void mi_page_extend(struct mi_page *page)
 {
 	u32 n = clamp_t(size_t, MI_EXTEND_SIZE / page->block_size, 1,
 			MI_EXTEND_BLOCKS);
@@ -684,13 +706,14 @@ static void mi_page_extend(struct mi_page *page)
 		*(unsigned long *)(page->base + link) = (link + size) ^ page->key;
 	*(unsigned long *)(page->base + link) = page->key;
 
-	WRITE_ONCE(page->capacity, page->capacity + n);
-	WRITE_ONCE(page->limit, page->capacity * size);
 	page->free = first;
+	WRITE_ONCE(page->limit, (page->capacity + n) * size);
+	/* Pairs with mi_verdict(): who sees the blocks sees what they are in. */
+	smp_store_release(&page->capacity, page->capacity + n);
 }
 
 /* See to it that the owned page's free list has a block; false if it is full. */
-static bool mi_page_refill(struct chaos_heap *heap, struct mi_page *page)
+static __kprobes bool mi_page_refill(struct chaos_heap *heap, struct mi_page *page)
 {
 	for (;;) {
 		if (page->free) {
@@ -749,7 +772,7 @@ static __kprobes bool mi_trim_this_cpu(struct chaos_heap *heap,
 }
 
 /* A page for the theap that has none: an abandoned one, or a fresh one. */
-static struct mi_page *mi_page_get(struct mi_theap *theap, unsigned int bin)
+static __kprobes struct mi_page *mi_page_get(struct mi_theap *theap, unsigned int bin)
 {
 	struct chaos_heap *heap = theap->heap;
 	size_t size = mi_bin_size(bin);
@@ -816,11 +839,12 @@ static __kprobes void *mi_alloc_single(struct chaos_heap *heap,
 				       unsigned int level, size_t size,
 				       size_t align)
 {
-	struct mi_page *page = mi_page_alloc(heap, 0, size, align);
+	size_t natural = is_power_of_2(size) ? max(align, PAGE_SIZE) : align;
+	struct mi_page *page = mi_page_alloc(heap, 0, size, natural);
 	void *p;
 
 	if (!page && mi_trim_this_cpu(heap, level))
-		page = mi_page_alloc(heap, 0, size, align);
+		page = mi_page_alloc(heap, 0, size, natural);
 	if (!page)
 		return NULL;
 	p = (void *)mi_page_start(page);
@@ -829,14 +853,14 @@ static __kprobes void *mi_alloc_single(struct chaos_heap *heap,
 	page->align_shift = ilog2(align);
 	page->used = 1;
 	page->limit = MI_LINK_BIAS;
-	WRITE_ONCE(page->capacity, 1);
+	/* Pairs with mi_verdict(). */
+	smp_store_release(&page->capacity, 1);
 	/* Pairs with the acquire of the free that claims the page. */
 	atomic64_set_release(&page->thread_free, mi_count_word(1));
 	return p;
 }
 
-static __kprobes void *mi_alloc(struct chaos_heap *heap, size_t size,
-				size_t align)
+__kprobes void *mi_alloc(struct chaos_heap *heap, size_t size, size_t align)
 {
 	unsigned int level = mi_context_level(), bin;
 	struct mi_theap *theap = mi_theap(heap, level);
@@ -879,17 +903,21 @@ static __kprobes void mi_page_retire(struct mi_theap *theap,
 }
 
 /* A block of a page that is not ours.  @theap is NULL in NMI. */
-static noinline __kprobes void mi_free_foreign(struct chaos_heap *heap,
-					       struct mi_theap *theap,
-					       struct mi_page *page,
-					       void *p, u32 link)
+static noinline __kprobes enum chaos_verdict
+mi_free_foreign(struct chaos_heap *heap, struct mi_theap *theap,
+		struct mi_page *page, void *p, u32 link)
 {
-	if (!mi_page_push(page, p, link))
-		return;
+	enum chaos_verdict verdict;
+	bool claimed;
+
+	verdict = mi_page_push(page, p, link, &claimed);
+	if (verdict != CHAOS_OK || !claimed)
+		return verdict;
 	if (mi_page_claimed(page) && theap && page->home == theap)
 		mi_page_own(theap, page);
 	else
 		mi_page_settle(heap, page);
+	return CHAOS_OK;
 }
 
 static bool mi_slice_used(const struct chaos_pool *pool, const void *p)
@@ -917,21 +945,28 @@ static __cold enum chaos_verdict mi_refuse(const struct chaos_pool *pool,
 					   const struct mi_page *page,
 					   const void *p)
 {
-	/* Not extended so far: a block that has never been allocated. */
-	if (mi_block_index(page, p) < READ_ONCE(page->reserved))
+	if (!mi_slice_used(pool, p))
 		return CHAOS_FREED;
-	return mi_slice_used(pool, p) ? CHAOS_INTERIOR : CHAOS_FREED;
+	/* Not extended so far: a block that has never been allocated. */
+	if (READ_ONCE(page->slices) &&
+	    mi_block_index(page, p) < READ_ONCE(page->reserved))
+		return CHAOS_FREED;
+	return CHAOS_INTERIOR;
 }
 
 /*
  * Is @p the start of a live block?  Everything that is read here is constant
- * while it is; capacity and limit only grow.
+ * while it is; capacity and limit only grow.  Of any other address, the
+ * capacity is read first, with acquire: if it is that of a page, so is the rest.
  */
 static __always_inline enum chaos_verdict
 mi_verdict(const struct chaos_pool *pool, const struct mi_page *page,
 	   const void *p)
 {
-	if (unlikely(mi_block_index(page, p) >= READ_ONCE(page->capacity)))
+	/* Pairs with mi_page_extend() and mi_alloc_single(). */
+	u32 capacity = smp_load_acquire(&page->capacity);
+
+	if (unlikely(mi_block_index(page, p) >= capacity))
 		return mi_refuse(pool, page, p);
 	if (unlikely((READ_ONCE(*(unsigned long *)p) ^ page->key) <=
 		     READ_ONCE(page->limit)))
@@ -953,10 +988,8 @@ __kprobes enum chaos_verdict mi_free(struct chaos_heap *heap,
 		return verdict;
 	level = mi_context_level();
 	theap = likely(level != MI_NMI) ? mi_theap(heap, level) : NULL;
-	if (unlikely(!theap || READ_ONCE(page->theap) != theap)) {
-		mi_free_foreign(heap, theap, page, p, link);
-		return CHAOS_OK;
-	}
+	if (unlikely(!theap || READ_ONCE(page->theap) != theap))
+		return mi_free_foreign(heap, theap, page, p, link);
 	*(unsigned long *)p = page->local_free ^ page->key;
 	page->local_free = link;
 	if (unlikely(!--page->used))
@@ -979,13 +1012,25 @@ static enum chaos_verdict mi_query(struct chaos_heap *heap,
 	return CHAOS_OK;
 }
 
-/* A block that would be less than half used is better moved. */
+/*
+ * A block that would be less than half used is better moved, unless it would be
+ * to one of the same kind.
+ */
 static bool mi_resize(struct chaos_heap *heap, struct chaos_pool *pool, void *p,
 		      size_t size)
 {
 	const struct mi_page *page = mi_page_of(pool, p);
+	/* data_race(): only grows; a move more or less is all it decides. */
+	size_t align = 1UL << data_race(page->align_shift);
 
-	return size <= page->block_size && size >= page->block_size / 2;
+	if (size > page->block_size)
+		return false;
+	if (size >= page->block_size / 2)
+		return true;
+	if (!page->bin)
+		return page->slices == 1;
+	return align <= CHAOS_UNIT_SIZE &&
+	       mi_bin_aligned(size, align) == page->bin;
 }
 
 /* ----------------------- looking at the heap as a whole -------------------- */
@@ -999,6 +1044,8 @@ static bool mi_resize(struct chaos_heap *heap, struct chaos_pool *pool, void *p,
  * @visitor: for chaos_heap_walk()
  * @arg: its argument
  * @free: scratch: a bit for each free block of one page
+ * @blocks: live blocks seen, for chaos_heap_stats()
+ * @bytes: their usable bytes
  * @err: the first error; ends the tour
  */
 struct mi_tour {
@@ -1008,6 +1055,8 @@ struct mi_tour {
 	chaos_visitor visitor;
 	void *arg;
 	unsigned long *free;
+	size_t blocks;
+	size_t bytes;
 	int err;
 };
 
@@ -1034,10 +1083,14 @@ static int mi_tour_cpu(void *data)
 	return 0;
 }
 
-/* A CPU that is offline cannot be in the middle of anything either. */
+/*
+ * A CPU that is offline cannot be in the middle of anything either: its theaps
+ * are ours, as heap->mutex keeps other tours away.  The caller keeps CPUs from
+ * coming and going.
+ */
 static void mi_tour_theaps(struct mi_tour *tour)
 {
-	cpus_read_lock();
+	lockdep_assert_held(&tour->heap->mutex);
 	for_each_possible_cpu(tour->cpu) {
 		if (cpu_online(tour->cpu))
 			smp_call_on_cpu(tour->cpu, mi_tour_cpu, tour, false);
@@ -1046,7 +1099,22 @@ static void mi_tour_theaps(struct mi_tour *tour)
 		if (tour->err)
 			break;
 	}
-	cpus_read_unlock();
+}
+
+static void mi_collect_theap(struct mi_tour *tour, struct mi_theap *theap)
+{
+	mi_theap_trim(theap);
+}
+
+static void mi_collect(struct chaos_heap *heap, bool force)
+{
+	struct mi_tour tour = { .heap = heap, .theap_fn = mi_collect_theap };
+
+	preempt_disable();
+	mi_settle_parked(heap);
+	preempt_enable();
+	if (force)
+		mi_tour_theaps(&tour);
 }
 
 static int mi_tour_init(struct mi_tour *tour, struct chaos_heap *heap)
@@ -1284,26 +1352,52 @@ static void mi_walk_abandoned(struct mi_tour *tour, unsigned int bin)
 	}
 }
 
-/* FULL pages are on no list; under slice_lock they cannot be given back. */
-static void mi_walk_full(struct mi_tour *tour, struct mi_pool *mp)
-{
-	struct mi_page *page;
-	unsigned int i;
+typedef void (*mi_page_fn)(struct mi_tour *tour, struct mi_page *page);
 
-	bitmap_zero(tour->free, MI_BLOCKS_MAX);
-	for (i = 0; i < mp->slices && !tour->err; i += max(page->slices, 1U)) {
-		page = &mp->page[i];
-		if (page->slices && mi_page_live(page) &&
-		    !(atomic64_read(&page->thread_free) & (MI_OWNED | MI_LISTED)))
-			mi_walk_page(tour, page);
+/*
+ * Call @fn for every page of all pools.  Under slice_lock a page cannot be given
+ * back; the lock is left after every @batch of them.  The pools only get
+ * more, under heap->mutex, which is held.
+ */
+static void mi_scan_pages(struct mi_tour *tour, unsigned int batch,
+			  mi_page_fn fn)
+{
+	struct mi_heap *mi = tour->heap->priv;
+	struct mi_pool *mp;
+	unsigned long flags;
+	unsigned int i, n;
+
+	list_for_each_entry(mp, &mi->pools, list) {
+		for (i = 0; i < mp->slices && !tour->err;) {
+			raw_spin_lock_irqsave(&mi->slice_lock, flags);
+			for (n = 0; n < batch && i < mp->slices; n++) {
+				struct mi_page *page = &mp->page[i];
+
+				if (page->slices)
+					fn(tour, page);
+				i += max(page->slices, 1U);
+			}
+			raw_spin_unlock_irqrestore(&mi->slice_lock, flags);
+		}
 	}
+}
+
+/*
+ * FULL pages are on no list.  Acquire pairs with the release that made it one,
+ * in mi_page_disown() and mi_alloc_single().
+ */
+static void mi_walk_full(struct mi_tour *tour, struct mi_page *page)
+{
+	u64 word = atomic64_read_acquire(&page->thread_free);
+
+	if (!tour->err && !(word & (MI_OWNED | MI_LISTED)) && mi_count_of(word))
+		mi_walk_page(tour, page);
 }
 
 static int mi_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 {
 	struct mi_heap *mi = heap->priv;
 	struct mi_tour tour;
-	struct mi_pool *mp;
 	unsigned long flags;
 	unsigned int bin;
 	int err;
@@ -1314,59 +1408,35 @@ static int mi_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 	tour.theap_fn = mi_walk_theap;
 	tour.visitor = visitor;
 	tour.arg = arg;
-	mi_settle_parked(heap);
+	mi_collect(heap, false);
 	mi_tour_theaps(&tour);
 	for (bin = 0; bin < MI_BINS && !tour.err; bin++) {
 		raw_spin_lock_irqsave(&mi->abandoned[bin].lock, flags);
 		mi_walk_abandoned(&tour, bin);
 		raw_spin_unlock_irqrestore(&mi->abandoned[bin].lock, flags);
 	}
-	raw_spin_lock_irqsave(&mi->slice_lock, flags);
-	list_for_each_entry(mp, &mi->pools, list)
-		mi_walk_full(&tour, mp);
-	raw_spin_unlock_irqrestore(&mi->slice_lock, flags);
+	if (!tour.err)
+		mi_scan_pages(&tour, 1, mi_walk_full);
 	bitmap_free(tour.free);
 	return tour.err;
 }
 
+static void mi_count_page(struct mi_tour *tour, struct mi_page *page)
+{
+	u32 live = mi_page_live(page);
+
+	tour->blocks += live;
+	/* data_race(): it may be about to become a page; then nothing is live. */
+	tour->bytes += live * data_race(page->block_size);
+}
+
 static void mi_count(struct chaos_heap *heap, size_t *blocks, size_t *bytes)
 {
-	struct mi_heap *mi = heap->priv;
-	struct mi_page *page;
-	struct mi_pool *mp;
-	unsigned long flags;
-	unsigned int i;
+	struct mi_tour tour = { .heap = heap };
 
-	*blocks = 0;
-	*bytes = 0;
-	raw_spin_lock_irqsave(&mi->slice_lock, flags);
-	list_for_each_entry(mp, &mi->pools, list) {
-		for (i = 0; i < mp->slices; i += max(page->slices, 1U)) {
-			u32 live;
-
-			page = &mp->page[i];
-			live = page->slices ? mi_page_live(page) : 0;
-			*blocks += live;
-			*bytes += live * page->block_size;
-		}
-	}
-	raw_spin_unlock_irqrestore(&mi->slice_lock, flags);
-}
-
-static void mi_collect_theap(struct mi_tour *tour, struct mi_theap *theap)
-{
-	mi_theap_trim(theap);
-}
-
-static void mi_collect(struct chaos_heap *heap, bool force)
-{
-	struct mi_tour tour = { .heap = heap, .theap_fn = mi_collect_theap };
-
-	preempt_disable();
-	mi_settle_parked(heap);
-	preempt_enable();
-	if (force)
-		mi_tour_theaps(&tour);
+	mi_scan_pages(&tour, MI_SCAN_BATCH, mi_count_page);
+	*blocks = tour.blocks;
+	*bytes = tour.bytes;
 }
 
 /* ------------------------------- the engine ------------------------------- */

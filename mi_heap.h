@@ -109,7 +109,7 @@ enum mi_level {
  *	on thread_free that have not been taken over
  * @capacity: blocks that have been put on a list so far (lazy extension); 0
  *	for slices that are not the first of a page in use
- * @limit: capacity * block size: the largest valid link is below
+ * @limit: capacity * block size: no valid link is above
  * @rotate: see @inverse
  * @bin: the size class; 0 for a page with one block of its own size
  * @align_shift: log2 of the largest alignment that a caller has asked for
@@ -283,6 +283,7 @@ static __always_inline void *mi_alloc_fast(const struct chaos_heap *heap,
 	return p;
 }
 
+void *mi_alloc(struct chaos_heap *heap, size_t size, size_t align);
 enum chaos_verdict mi_free(struct chaos_heap *heap, struct chaos_pool *pool,
 			   void *p);
 

@@ -438,6 +438,33 @@ static void mi_corrupt_link(struct kunit *test)
 	mi_test_done(test, heap);
 }
 
+/*
+ * Two frees of one block at once: one has found it live, then the other one gives
+ * its page back.  Forge what the first one saw; it must not claim the page.
+ */
+static void mi_push_to_free_page(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	struct chaos_heap_stats stats;
+	struct mi_page *page;
+	void *p;
+
+	p = chaos_heap_alloc(heap, MI_BIN_MAX_SIZE + 1, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	page = mi_test_page(p);
+	chaos_heap_free(heap, p);
+	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&page->thread_free), 0);
+
+	page->capacity = 1;
+	*(unsigned long *)p = 0;
+	chaos_heap_free(heap, p);
+	page->capacity = 0;
+	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&page->thread_free), 0);
+	chaos_heap_stats(heap, &stats);
+	KUNIT_EXPECT_EQ(test, stats.bad_frees, 1);
+	mi_test_done(test, heap);
+}
+
 /* chaos_heap_check() sees what it is meant to see. */
 static void mi_check_finds(struct kunit *test)
 {
@@ -480,6 +507,7 @@ static struct kunit_case mi_cases[] = {
 	KUNIT_CASE(mi_single),
 	KUNIT_CASE(mi_exact_pointers),
 	KUNIT_CASE(mi_corrupt_link),
+	KUNIT_CASE(mi_push_to_free_page),
 	KUNIT_CASE(mi_check_finds),
 	{}
 };
