@@ -4,7 +4,8 @@
  *
  * A call checks its arguments, finds the heap, and goes to the heap's engine with
  * preemption disabled.  The engine never sleeps.  When it has no memory, a
- * caller that may block grows the heap and tries again; others get NULL, and
+ * caller that may block grows the heap and tries again (or, if the heap may not
+ * grow, waits a moment for what other CPUs keep); others get NULL, and
  * the heap's own worker, woken when free memory gets low, makes that rare.
  *
  * The default heap's engine is chosen once, at load time.  Static branches make
@@ -12,6 +13,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cpu.h>
 #include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/jump_label.h>
@@ -27,7 +29,9 @@
 
 #include "compat.h"
 #include "engine.h"
+#include "evl_heap.h"
 #include "mi_heap.h"
+#include "tlsf.h"
 
 #define CHAOS_POOL_MIN		CHAOS_UNIT_SIZE
 #define CHAOS_POOL_DEFAULT	(16UL << 20)
@@ -36,8 +40,11 @@
 /* Growth is due when less than this share of the pools is free. */
 #define CHAOS_LOW_SHIFT		3
 
-/* Other engines than mimalloc's have no generic path that is rare by itself. */
-#define CHAOS_HEARTBEAT		64
+/* Allocations off the fast path from one heartbeat to the next. */
+#define CHAOS_HEARTBEAT		16
+
+/* How long a caller that may block waits for what other CPUs sit on. */
+#define CHAOS_COLLECT_TIMEOUT	(HZ / 10)
 
 /* What no pool can honour: zones, accounting, a promise not to fail. */
 #define CHAOS_GFP_REFUSED						\
@@ -103,19 +110,69 @@ int chaos_unclean(struct chaos_heap *heap, const char *fmt, ...)
 
 /* --------------------------------- growth --------------------------------- */
 
+/*
+ * heap->mutex, and no recursion into the file system or block layer under it:
+ * a caller with GFP_NOFS or GFP_NOIO waits for whoever has the mutex, and must
+ * not wait for itself.
+ */
+static unsigned int chaos_heap_lock(struct chaos_heap *heap)
+{
+	unsigned int noio = memalloc_noio_save();
+
+	mutex_lock(&heap->mutex);
+	return noio;
+}
+
+static void chaos_heap_unlock(struct chaos_heap *heap, unsigned int noio)
+{
+	mutex_unlock(&heap->mutex);
+	memalloc_noio_restore(noio);
+}
+
+/*
+ * The same, for what visits all CPUs.  In this order: a CPU hotplug callback
+ * may allocate.
+ */
+static unsigned int chaos_heap_lock_cpus(struct chaos_heap *heap)
+{
+	cpus_read_lock();
+	return chaos_heap_lock(heap);
+}
+
+static void chaos_heap_unlock_cpus(struct chaos_heap *heap, unsigned int noio)
+{
+	chaos_heap_unlock(heap, noio);
+	cpus_read_unlock();
+}
+
 /* Half of the memory is more than any module should lock away. */
 static size_t chaos_pool_limit(void)
 {
 	return totalram_pages() * PAGE_SIZE / 2;
 }
 
-/* Under heap->mutex. */
-static void chaos_update_low_mark(struct chaos_heap *heap)
+/* Bytes that the heap may still grow by. */
+static size_t chaos_room(const struct chaos_heap *heap)
 {
-	size_t mark = SIZE_MAX;
+	if (heap->pool_bytes >= heap->max_size)
+		return 0;
+	return ALIGN_DOWN(heap->max_size - heap->pool_bytes, CHAOS_UNIT_SIZE);
+}
 
-	if (heap->pool_bytes < heap->max_size)
+/*
+ * Set when the worker is to be woken.  If it has just @failed to grow the heap,
+ * not before half of what is free now is gone: else every allocation would
+ * wake it.
+ */
+static void chaos_update_low_mark(struct chaos_heap *heap, bool failed)
+{
+	size_t mark = SIZE_MAX, held = READ_ONCE(heap->held);
+
+	lockdep_assert_held(&heap->mutex);
+	if (chaos_room(heap))
 		mark = heap->pool_bytes - (heap->pool_bytes >> CHAOS_LOW_SHIFT);
+	if (failed && held < heap->pool_bytes)
+		mark = max(mark, heap->pool_bytes - (heap->pool_bytes - held) / 2);
 	WRITE_ONCE(heap->low_mark, mark);
 }
 
@@ -151,14 +208,11 @@ static int chaos_new_pool(struct chaos_heap *heap, size_t size, gfp_t gfp)
 static int chaos_grow_locked(struct chaos_heap *heap, size_t need)
 {
 	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY;
-	size_t room, want;
+	size_t want;
 	int err;
 
 	lockdep_assert_held(&heap->mutex);
-	if (heap->pool_bytes >= heap->max_size)
-		return -ENOSPC;
-	room = ALIGN_DOWN(heap->max_size - heap->pool_bytes, CHAOS_UNIT_SIZE);
-	want = min(max(need, heap->pool_bytes), room);
+	want = min(max(need, heap->pool_bytes), chaos_room(heap));
 	if (!want || want < need)
 		return -ENOSPC;
 	err = chaos_new_pool(heap, want, gfp);
@@ -177,27 +231,27 @@ static bool chaos_grow_for(struct chaos_heap *heap, size_t size, size_t align,
 			   long grows)
 {
 	size_t need = heap->engine->pool_need(heap, size, align);
+	unsigned int noio;
 	int err = 0;
 
 	if (need > SIZE_MAX - CHAOS_UNIT_SIZE)
 		return false;
-	mutex_lock(&heap->mutex);
+	noio = chaos_heap_lock(heap);
 	if (atomic_long_read(&heap->grows) == grows)
 		err = chaos_grow_locked(heap, ALIGN(need, CHAOS_UNIT_SIZE));
-	chaos_update_low_mark(heap);
-	mutex_unlock(&heap->mutex);
+	chaos_update_low_mark(heap, err);
+	chaos_heap_unlock(heap, noio);
 	return !err;
 }
 
 static void chaos_grow_work(struct work_struct *work)
 {
 	struct chaos_heap *heap = container_of(work, struct chaos_heap, grow_work);
+	unsigned int noio = chaos_heap_lock(heap);
+	int err = chaos_grow_locked(heap, CHAOS_UNIT_SIZE);
 
-	mutex_lock(&heap->mutex);
-	/* A failure is no harm: the next call that crosses the mark asks again. */
-	chaos_grow_locked(heap, CHAOS_UNIT_SIZE);
-	chaos_update_low_mark(heap);
-	mutex_unlock(&heap->mutex);
+	chaos_update_low_mark(heap, err);
+	chaos_heap_unlock(heap, noio);
 }
 
 static void chaos_grow_irq(struct irq_work *work)
@@ -217,6 +271,68 @@ void chaos_wake_grower(struct chaos_heap *heap)
 	irq_work_queue(&heap->grow_irq);
 }
 
+/* --------------------------------- look-up -------------------------------- */
+
+/* The pool of @p if it is one of @heap's; else NULL, and *verdict says why. */
+static __always_inline struct chaos_pool *
+chaos_pool_in(struct chaos_heap *heap, const void *p, enum chaos_verdict *verdict)
+{
+	struct chaos_pool *pool = chaos_pool_of(p);
+
+	if (likely(pool && pool->heap == heap))
+		return pool;
+	*verdict = pool ? CHAOS_OTHER_HEAP : CHAOS_FOREIGN;
+	return NULL;
+}
+
+/* What the engine knows of @p, or a report and false. */
+static bool chaos_query(struct chaos_heap *heap, const void *p,
+			struct chaos_block *block, unsigned long caller)
+{
+	enum chaos_verdict verdict;
+	struct chaos_pool *pool;
+
+	preempt_disable();
+	pool = chaos_pool_in(heap, p, &verdict);
+	if (pool)
+		verdict = heap->engine->query(heap, pool, p, block);
+	preempt_enable();
+	if (likely(verdict == CHAOS_OK))
+		return true;
+	chaos_report(heap, p, verdict, caller);
+	return false;
+}
+
+/* ------------------------------- collection ------------------------------- */
+
+static void chaos_collect_work(struct work_struct *work)
+{
+	struct chaos_heap *heap = container_of(work, struct chaos_heap,
+					       collect_work);
+	unsigned int noio = chaos_heap_lock_cpus(heap);
+
+	heap->engine->collect(heap, true);
+	WRITE_ONCE(heap->collects, heap->collects + 1);
+	chaos_heap_unlock_cpus(heap, noio);
+	wake_up_all(&heap->collect_wait);
+}
+
+/*
+ * Have all CPUs give back what they keep.  This goes through a worker, and with
+ * a timeout, because it waits for each CPU in turn: an allocation must not
+ * hang where one of them does not schedule, or CPU hotplug is under way,
+ * perhaps by the caller itself.
+ */
+static void chaos_collect_wait(struct chaos_heap *heap)
+{
+	unsigned long before = READ_ONCE(heap->collects);
+
+	queue_work(chaos_wq, &heap->collect_work);
+	wait_event_timeout(heap->collect_wait,
+			   READ_ONCE(heap->collects) != before,
+			   CHAOS_COLLECT_TIMEOUT);
+}
+
 /* ------------------------------- allocation ------------------------------- */
 
 static bool chaos_gfp_refused(struct chaos_heap *heap, gfp_t gfp,
@@ -229,13 +345,26 @@ static bool chaos_gfp_refused(struct chaos_heap *heap, gfp_t gfp,
 	return true;
 }
 
-static void *chaos_engine_alloc(struct chaos_heap *heap, size_t size,
-				size_t align)
+/* Direct calls for the default heap; @heap is that one. */
+static __always_inline void *chaos_default_alloc(struct chaos_heap *heap,
+						 size_t size, size_t align)
+{
+	if (static_branch_likely(&chaos_default_is_mi))
+		return mi_alloc(heap, size, align);
+	if (static_branch_unlikely(&chaos_default_is_evl))
+		return evl_alloc(heap, size, align);
+	return tlsf_op_alloc(heap, size, align);
+}
+
+static __always_inline void *chaos_engine_alloc(struct chaos_heap *heap,
+						size_t size, size_t align)
 {
 	void *p;
 
 	preempt_disable();
-	p = heap->engine->alloc(heap, size, align);
+	p = likely(heap == chaos_default) ?
+		chaos_default_alloc(heap, size, align) :
+		heap->engine->alloc(heap, size, align);
 	preempt_enable();
 	return p;
 }
@@ -252,7 +381,7 @@ static noinline void chaos_heartbeat(struct chaos_heap *heap, bool force)
 	if (in_nmi() || atomic_cmpxchg_acquire(&heap->in_deferred, 0, 1))
 		return;
 	fn = heap->deferred_free;
-	if (fn && (force || heap->theaps || !(++heap->ticks % CHAOS_HEARTBEAT)))
+	if (fn && (force || !(++heap->ticks % CHAOS_HEARTBEAT)))
 		fn(heap, force, ++heap->heartbeat, heap->deferred_arg);
 	atomic_set_release(&heap->in_deferred, 0);
 }
@@ -267,14 +396,14 @@ static void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
 	if (!gfpflags_allow_blocking(gfp))
 		return NULL;
 	do {
+		/* The engine's lock orders what was added before the count. */
 		grows = atomic_long_read(&heap->grows);
-		/* After the count was read: see what was added before it. */
-		smp_rmb();
 		p = chaos_engine_alloc(heap, size, align);
 	} while (!p && chaos_grow_for(heap, size, align, grows));
-	if (p)
+	/* Only mimalloc's CPUs keep something. */
+	if (p || !heap->theaps)
 		return p;
-	heap->engine->collect(heap, true);
+	chaos_collect_wait(heap);
 	return chaos_engine_alloc(heap, size, align);
 }
 
@@ -286,6 +415,18 @@ static __cold void chaos_failed(struct chaos_heap *heap, size_t size,
 		pr_warn_ratelimited("heap %s: %pS: no memory for %zu bytes aligned to %zu, gfp %pGg\n",
 				    heap->name, (void *)caller, size, align,
 				    &gfp);
+}
+
+/*
+ * Clear a block from byte @from up to its usable end: chaos_realloc() with
+ * __GFP_ZERO knows no other end.
+ */
+static void chaos_clear(struct chaos_heap *heap, void *p, size_t from)
+{
+	struct chaos_block block;
+
+	if (chaos_query(heap, p, &block, _RET_IP_) && from < block.size)
+		memset(p + from, 0, block.size - from);
 }
 
 /* Everything but the fast path. */
@@ -318,7 +459,7 @@ static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 		}
 	}
 	if (gfp & __GFP_ZERO)
-		memset(p, 0, size);
+		chaos_clear(heap, p, 0);
 	return p;
 }
 
@@ -342,6 +483,14 @@ static __always_inline void *chaos_alloc_inline(struct chaos_heap *heap,
 	return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
 }
 
+static __always_inline void *chaos_alloc_default(size_t size, gfp_t gfp,
+						 unsigned long caller)
+{
+	if (static_branch_likely(&chaos_default_is_mi))
+		return chaos_alloc_inline(chaos_default, size, gfp, caller);
+	return chaos_alloc_slow(chaos_default, size, CHAOS_MIN_ALIGN, gfp, caller);
+}
+
 /**
  * chaos_alloc() - allocate from the default heap
  * @size: bytes; 0 gives ZERO_SIZE_PTR
@@ -352,15 +501,12 @@ static __always_inline void *chaos_alloc_inline(struct chaos_heap *heap,
  * The block is aligned to CHAOS_MIN_ALIGN; the mimalloc and evl engines align
  * power-of-two sizes naturally up to PAGE_SIZE.
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: the block, or NULL if there is no memory or @gfp cannot be honoured
  */
 __kprobes void *chaos_alloc(size_t size, gfp_t gfp)
 {
-	if (static_branch_likely(&chaos_default_is_mi))
-		return chaos_alloc_inline(chaos_default, size, gfp, _RET_IP_);
-	return chaos_alloc_slow(chaos_default, size, CHAOS_MIN_ALIGN, gfp,
-				_RET_IP_);
+	return chaos_alloc_default(size, gfp, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_alloc);
 
@@ -369,7 +515,7 @@ EXPORT_SYMBOL_GPL(chaos_alloc);
  * @size: bytes; 0 gives ZERO_SIZE_PTR
  * @gfp: see chaos_alloc()
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: the block, or NULL
  */
 void *chaos_zalloc(size_t size, gfp_t gfp)
@@ -385,7 +531,7 @@ EXPORT_SYMBOL_GPL(chaos_zalloc);
  * @size: bytes of each
  * @gfp: see chaos_alloc()
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: the array, or NULL, also if @n * @size overflows
  */
 void *chaos_calloc(size_t n, size_t size, gfp_t gfp)
@@ -417,7 +563,7 @@ static void *chaos_do_alloc_aligned(struct chaos_heap *heap, size_t size,
  *
  * chaos_realloc() keeps the alignment.
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: the block, or NULL, also if @align is none
  */
 void *chaos_alloc_aligned(size_t size, size_t align, gfp_t gfp)
@@ -435,7 +581,7 @@ EXPORT_SYMBOL_GPL(chaos_alloc_aligned);
  *
  * All or nothing, as kmem_cache_alloc_bulk().
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: @n, or 0 if not all of them could be had
  */
 size_t chaos_alloc_bulk(size_t size, gfp_t gfp, size_t n, void **p)
@@ -443,7 +589,7 @@ size_t chaos_alloc_bulk(size_t size, gfp_t gfp, size_t n, void **p)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		p[i] = chaos_alloc(size, gfp);
+		p[i] = chaos_alloc_default(size, gfp, _RET_IP_);
 		if (!p[i]) {
 			chaos_free_bulk(i, p);
 			return 0;
@@ -455,26 +601,41 @@ EXPORT_SYMBOL_GPL(chaos_alloc_bulk);
 
 /* --------------------------------- freeing -------------------------------- */
 
-/* The pool of @p if it is one of @heap's; else NULL, and *verdict says why. */
-static __always_inline struct chaos_pool *
-chaos_pool_in(struct chaos_heap *heap, const void *p, enum chaos_verdict *verdict)
-{
-	struct chaos_pool *pool = chaos_pool_of(p);
-
-	if (likely(pool && pool->heap == heap))
-		return pool;
-	*verdict = pool ? CHAOS_OTHER_HEAP : CHAOS_FOREIGN;
-	return NULL;
-}
-
+/* Direct calls for the default heap; @heap is that one. */
 static __always_inline enum chaos_verdict
 chaos_default_free(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 {
 	if (static_branch_likely(&chaos_default_is_mi))
 		return mi_free(heap, pool, p);
 	if (static_branch_unlikely(&chaos_default_is_evl))
-		return chaos_evl_engine.free(heap, pool, p);
-	return chaos_tlsf_engine.free(heap, pool, p);
+		return evl_free(heap, pool, p);
+	return tlsf_op_free(heap, pool, p);
+}
+
+static __always_inline void chaos_free_inline(struct chaos_heap *heap,
+					      const void *p, bool is_default,
+					      unsigned long caller)
+{
+	enum chaos_verdict verdict;
+	struct chaos_pool *pool;
+
+	if (unlikely(ZERO_OR_NULL_PTR(p)))
+		return;
+	preempt_disable();
+	pool = chaos_pool_in(heap, p, &verdict);
+	if (likely(pool))
+		verdict = is_default ?
+			chaos_default_free(heap, pool, (void *)p) :
+			heap->engine->free(heap, pool, (void *)p);
+	preempt_enable();
+	if (unlikely(verdict != CHAOS_OK))
+		chaos_report(heap, p, verdict, caller);
+}
+
+static noinline void chaos_do_free(struct chaos_heap *heap, const void *p,
+				   unsigned long caller)
+{
+	chaos_free_inline(heap, p, false, caller);
 }
 
 /**
@@ -488,18 +649,7 @@ chaos_default_free(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
  */
 __kprobes void chaos_free(const void *p)
 {
-	enum chaos_verdict verdict;
-	struct chaos_pool *pool;
-
-	if (unlikely(ZERO_OR_NULL_PTR(p)))
-		return;
-	preempt_disable();
-	pool = chaos_pool_in(chaos_default, p, &verdict);
-	if (likely(pool))
-		verdict = chaos_default_free(chaos_default, pool, (void *)p);
-	preempt_enable();
-	if (unlikely(verdict != CHAOS_OK))
-		chaos_report(chaos_default, p, verdict, _RET_IP_);
+	chaos_free_inline(chaos_default, p, true, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_free);
 
@@ -513,27 +663,9 @@ EXPORT_SYMBOL_GPL(chaos_free);
 void chaos_free_bulk(size_t n, void **p)
 {
 	while (n--)
-		chaos_free(p[n]);
+		chaos_free_inline(chaos_default, p[n], true, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_free_bulk);
-
-/* What the engine knows of @p, or a report and false. */
-static bool chaos_query(struct chaos_heap *heap, const void *p,
-			struct chaos_block *block, unsigned long caller)
-{
-	enum chaos_verdict verdict;
-	struct chaos_pool *pool;
-
-	preempt_disable();
-	pool = chaos_pool_in(heap, p, &verdict);
-	if (pool)
-		verdict = heap->engine->query(heap, pool, p, block);
-	preempt_enable();
-	if (likely(verdict == CHAOS_OK))
-		return true;
-	chaos_report(heap, p, verdict, caller);
-	return false;
-}
 
 /**
  * chaos_free_sensitive() - clear a block of the default heap and free it
@@ -551,9 +683,19 @@ void chaos_free_sensitive(const void *p)
 	    !chaos_query(chaos_default, p, &block, _RET_IP_))
 		return;
 	memzero_explicit((void *)p, block.size);
-	chaos_free(p);
+	chaos_do_free(chaos_default, p, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_free_sensitive);
+
+static size_t chaos_do_usable_size(struct chaos_heap *heap, const void *p,
+				   unsigned long caller)
+{
+	struct chaos_block block;
+
+	if (ZERO_OR_NULL_PTR(p) || !chaos_query(heap, p, &block, caller))
+		return 0;
+	return block.size;
+}
 
 /**
  * chaos_usable_size() - bytes of a block of the default heap that may be used
@@ -565,7 +707,7 @@ EXPORT_SYMBOL_GPL(chaos_free_sensitive);
  */
 size_t chaos_usable_size(const void *p)
 {
-	return chaos_heap_usable_size(NULL, p);
+	return chaos_do_usable_size(chaos_default, p, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_usable_size);
 
@@ -581,35 +723,46 @@ static bool chaos_resize(struct chaos_heap *heap, void *p, size_t size)
 	return done;
 }
 
+/* To make a block smaller must not fail, and is not worth a wait. */
+static void *chaos_move(struct chaos_heap *heap, void *old,
+			const struct chaos_block *block, size_t size,
+			gfp_t gfp, unsigned long caller)
+{
+	bool shrinks = size <= block->size;
+	void *p;
+
+	if (shrinks)
+		p = chaos_engine_alloc(heap, size, block->align);
+	else
+		p = chaos_alloc_slow(heap, size, block->align, gfp & ~__GFP_ZERO,
+				     caller);
+	if (!p)
+		return shrinks ? old : NULL;
+	memcpy(p, old, min(size, block->size));
+	chaos_do_free(heap, old, caller);
+	return p;
+}
+
 static void *chaos_do_realloc(struct chaos_heap *heap, const void *old,
 			      size_t size, gfp_t gfp, unsigned long caller)
 {
 	struct chaos_block block;
-	bool shrinks;
-	void *p;
+	void *p = (void *)old;
 
 	if (ZERO_OR_NULL_PTR(old))
 		return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
 	if (!size) {
-		chaos_heap_free(heap, old);
+		chaos_do_free(heap, old, caller);
 		return ZERO_SIZE_PTR;
 	}
 	might_alloc(gfp);
 	if (chaos_gfp_refused(heap, gfp, caller) ||
 	    !chaos_query(heap, old, &block, caller))
 		return NULL;
-	if (size <= CHAOS_SIZE_MAX && chaos_resize(heap, (void *)old, size))
-		return (void *)old;
-
-	/* To shrink must not fail, and is not worth a wait. */
-	shrinks = size <= block.size;
-	if (shrinks)
-		gfp = (gfp & ~__GFP_DIRECT_RECLAIM) | __GFP_NOWARN;
-	p = chaos_alloc_slow(heap, size, block.align, gfp & ~__GFP_ZERO, caller);
-	if (!p)
-		return shrinks ? (void *)old : NULL;
-	memcpy(p, old, min(size, block.size));
-	chaos_heap_free(heap, old);
+	if (size > CHAOS_SIZE_MAX || !chaos_resize(heap, p, size))
+		p = chaos_move(heap, p, &block, size, gfp, caller);
+	if (p && gfp & __GFP_ZERO)
+		chaos_clear(heap, p, min(size, block.size));
 	return p;
 }
 
@@ -617,13 +770,14 @@ static void *chaos_do_realloc(struct chaos_heap *heap, const void *old,
  * chaos_realloc() - change the size of a block of the default heap
  * @p: the block; NULL or ZERO_SIZE_PTR: as chaos_alloc()
  * @size: new bytes; 0 frees the block and gives ZERO_SIZE_PTR
- * @gfp: see chaos_alloc(); __GFP_ZERO is for new blocks only, as the size that
- *	was asked for before is not known
+ * @gfp: see chaos_alloc().  __GFP_ZERO: new bytes are 0 if all calls for this
+ *	block had it, as with krealloc(): the size that was asked for before
+ *	is not known, so what is beyond it must be 0 already.
  *
  * Keeps the contents up to the smaller size, and the alignment that
  * chaos_alloc_aligned() gave.  In place where the engine can.
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: the block, moved or not; NULL leaves the old one as it was.  To make
  * a block smaller never fails.
  */
@@ -646,7 +800,7 @@ static struct chaos_heap *chaos_heap_or_default(struct chaos_heap *heap)
  * @size: bytes; 0 gives ZERO_SIZE_PTR
  * @gfp: see chaos_alloc()
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: the block, or NULL
  */
 __kprobes void *chaos_heap_alloc(struct chaos_heap *heap, size_t size, gfp_t gfp)
@@ -664,7 +818,7 @@ EXPORT_SYMBOL_GPL(chaos_heap_alloc);
  * @size: bytes; 0 gives ZERO_SIZE_PTR
  * @gfp: see chaos_alloc()
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: the block, or NULL
  */
 void *chaos_heap_zalloc(struct chaos_heap *heap, size_t size, gfp_t gfp)
@@ -681,7 +835,7 @@ EXPORT_SYMBOL_GPL(chaos_heap_zalloc);
  * @align: a power of two up to CHAOS_MAX_ALIGN, in bytes
  * @gfp: see chaos_alloc()
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: the block, or NULL, also if @align is none
  */
 void *chaos_heap_alloc_aligned(struct chaos_heap *heap, size_t size,
@@ -699,7 +853,7 @@ EXPORT_SYMBOL_GPL(chaos_heap_alloc_aligned);
  * @size: new bytes; 0 frees the block and gives ZERO_SIZE_PTR
  * @gfp: see chaos_realloc()
  *
- * Context: any.  Sleeps only if @gfp allows it and the heap has to grow.
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
  * Return: the block, moved or not; NULL leaves the old one as it was
  */
 void *chaos_heap_realloc(struct chaos_heap *heap, const void *p, size_t size,
@@ -722,20 +876,7 @@ EXPORT_SYMBOL_GPL(chaos_heap_realloc);
  */
 __kprobes void chaos_heap_free(struct chaos_heap *heap, const void *p)
 {
-	enum chaos_verdict verdict;
-	struct chaos_pool *pool;
-
-	if (unlikely(ZERO_OR_NULL_PTR(p)))
-		return;
-	heap = chaos_heap_or_default(heap);
-	preempt_disable();
-	pool = chaos_pool_in(heap, p, &verdict);
-	if (likely(pool))
-		verdict = heap->theaps ? mi_free(heap, pool, (void *)p) :
-			  heap->engine->free(heap, pool, (void *)p);
-	preempt_enable();
-	if (unlikely(verdict != CHAOS_OK))
-		chaos_report(heap, p, verdict, _RET_IP_);
+	chaos_free_inline(chaos_heap_or_default(heap), p, false, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_free);
 
@@ -750,12 +891,7 @@ EXPORT_SYMBOL_GPL(chaos_heap_free);
  */
 size_t chaos_heap_usable_size(struct chaos_heap *heap, const void *p)
 {
-	struct chaos_block block;
-
-	if (ZERO_OR_NULL_PTR(p) ||
-	    !chaos_query(chaos_heap_or_default(heap), p, &block, _RET_IP_))
-		return 0;
-	return block.size;
+	return chaos_do_usable_size(chaos_heap_or_default(heap), p, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_usable_size);
 
@@ -796,13 +932,14 @@ EXPORT_SYMBOL_GPL(chaos_heap_owns);
  */
 int chaos_heap_add_pool(struct chaos_heap *heap, void *mem, size_t size)
 {
+	unsigned int noio;
 	int err;
 
 	heap = chaos_heap_or_default(heap);
-	mutex_lock(&heap->mutex);
+	noio = chaos_heap_lock(heap);
 	err = chaos_add_pool(heap, chaos_pool_adopt(heap, mem, size));
-	chaos_update_low_mark(heap);
-	mutex_unlock(&heap->mutex);
+	chaos_update_low_mark(heap, false);
+	chaos_heap_unlock(heap, noio);
 	return err;
 }
 EXPORT_SYMBOL_GPL(chaos_heap_add_pool);
@@ -818,12 +955,13 @@ EXPORT_SYMBOL_GPL(chaos_heap_add_pool);
  */
 int chaos_heap_check(struct chaos_heap *heap)
 {
+	unsigned int noio;
 	int err;
 
 	heap = chaos_heap_or_default(heap);
-	mutex_lock(&heap->mutex);
+	noio = chaos_heap_lock_cpus(heap);
 	err = heap->engine->check(heap);
-	mutex_unlock(&heap->mutex);
+	chaos_heap_unlock_cpus(heap, noio);
 	return err;
 }
 EXPORT_SYMBOL_GPL(chaos_heap_check);
@@ -834,7 +972,8 @@ EXPORT_SYMBOL_GPL(chaos_heap_check);
  * @visitor: called for each
  * @arg: passed on
  *
- * If the heap is in use meanwhile, blocks that come or go may be missed.
+ * If the heap is in use meanwhile, blocks that come or go may be missed, and those
+ * whose page changes hands may be visited twice.
  *
  * Context: task; may sleep.
  * Return: 0; -ECANCELED if the visitor returned false; -EUCLEAN if the heap is
@@ -842,12 +981,13 @@ EXPORT_SYMBOL_GPL(chaos_heap_check);
  */
 int chaos_heap_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 {
+	unsigned int noio;
 	int err;
 
 	heap = chaos_heap_or_default(heap);
-	mutex_lock(&heap->mutex);
+	noio = chaos_heap_lock_cpus(heap);
 	err = heap->engine->walk(heap, visitor, arg);
-	mutex_unlock(&heap->mutex);
+	chaos_heap_unlock_cpus(heap, noio);
 	return err;
 }
 EXPORT_SYMBOL_GPL(chaos_heap_walk);
@@ -872,8 +1012,10 @@ static size_t chaos_meta_bytes(struct chaos_heap *heap)
  */
 void chaos_heap_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats)
 {
+	unsigned int noio;
+
 	heap = chaos_heap_or_default(heap);
-	mutex_lock(&heap->mutex);
+	noio = chaos_heap_lock(heap);
 	*stats = (struct chaos_heap_stats){
 		.name		 = heap->name,
 		.allocator	 = heap->engine->name,
@@ -888,7 +1030,7 @@ void chaos_heap_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats)
 		.bad_frees	 = atomic_long_read(&heap->bad_frees),
 	};
 	heap->engine->count(heap, &stats->live_blocks, &stats->live_bytes);
-	mutex_unlock(&heap->mutex);
+	chaos_heap_unlock(heap, noio);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_stats);
 
@@ -902,10 +1044,12 @@ EXPORT_SYMBOL_GPL(chaos_heap_stats);
  */
 void chaos_heap_collect(struct chaos_heap *heap, bool force)
 {
+	unsigned int noio;
+
 	heap = chaos_heap_or_default(heap);
-	mutex_lock(&heap->mutex);
+	noio = chaos_heap_lock_cpus(heap);
 	heap->engine->collect(heap, force);
-	mutex_unlock(&heap->mutex);
+	chaos_heap_unlock_cpus(heap, noio);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_collect);
 
@@ -984,17 +1128,17 @@ static int chaos_params_check(const struct chaos_heap_params *params)
 static int chaos_first_pools(struct chaos_heap *heap,
 			     const struct chaos_heap_params *params)
 {
+	unsigned int noio = chaos_heap_lock(heap);
 	int err = 0;
 
-	mutex_lock(&heap->mutex);
 	if (params->mem)
 		err = chaos_add_pool(heap, chaos_pool_adopt(heap, params->mem,
 							    params->mem_size));
 	if (!err && params->pool_size)
 		err = chaos_new_pool(heap, params->pool_size,
 				     GFP_KERNEL | __GFP_NOWARN);
-	chaos_update_low_mark(heap);
-	mutex_unlock(&heap->mutex);
+	chaos_update_low_mark(heap, false);
+	chaos_heap_unlock(heap, noio);
 	return err;
 }
 
@@ -1014,6 +1158,8 @@ static struct chaos_heap *chaos_heap_new(const struct chaos_heap_params *params,
 	INIT_LIST_HEAD(&heap->node_in_heaps);
 	init_irq_work(&heap->grow_irq, chaos_grow_irq);
 	INIT_WORK(&heap->grow_work, chaos_grow_work);
+	INIT_WORK(&heap->collect_work, chaos_collect_work);
+	init_waitqueue_head(&heap->collect_wait);
 	strscpy(heap->name, params->name ?: "unnamed", sizeof(heap->name));
 	return heap;
 }
@@ -1028,6 +1174,7 @@ static void chaos_heap_release(struct chaos_heap *heap)
 
 	irq_work_sync(&heap->grow_irq);
 	cancel_work_sync(&heap->grow_work);
+	cancel_work_sync(&heap->collect_work);
 	list_for_each_entry(pool, &heap->pools, node)
 		chaos_pool_withdraw(pool);
 	synchronize_rcu();

@@ -7,9 +7,10 @@
  * them back.  Calls only go down: API -> engine -> pool.
  *
  * Locking.  heap->mutex serialises growth: the pool list and everything that
- * may sleep.  Below it is whatever lock the engine has: a struct chaos_lock for
- * tlsf and evl, raw spinlocks around the slices and the abandoned lists for
- * mimalloc.  chaos_pool_map_mutex nests inside heap->mutex.
+ * may sleep; it nests inside cpus_read_lock().  Below it is whatever lock the
+ * engine has: a struct chaos_lock for tlsf and evl, raw spinlocks around the
+ * slices and the abandoned lists for mimalloc.  chaos_pool_map_mutex nests
+ * inside heap->mutex.
  */
 #ifndef _CHAOS_ENGINE_H
 #define _CHAOS_ENGINE_H
@@ -18,6 +19,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 #include "chaos_alloc.h"
@@ -59,7 +61,7 @@ struct chaos_block {
  * - Blocks are aligned to CHAOS_MIN_ALIGN at least.
  * - init, exit, add_pool, remove_pool, check, walk and collect are called in
  *   task context and may sleep; exit, remove_pool when nobody uses the heap
- *   any longer.
+ *   any longer; check, walk and collect with CPU hotplug locked out.
  *
  * @name: what allocator= takes
  * @init: set heap->priv up; returns 0 or -errno
@@ -146,6 +148,9 @@ struct mi_theap;
  * @bad_frees: pointers refused
  * @grow_irq: wakes @grow_work from contexts that may not
  * @grow_work: adds a pool in the background
+ * @collect_work: collects from all CPUs, for callers that found no memory
+ * @collect_wait: they wait here, for a while
+ * @collects: how often that was done; under @mutex
  * @node_in_heaps: in the list of all heaps
  * @name: for reports
  */
@@ -177,6 +182,9 @@ struct chaos_heap {
 
 	struct irq_work grow_irq;
 	struct work_struct grow_work;
+	struct work_struct collect_work;
+	wait_queue_head_t collect_wait;
+	unsigned long collects;
 	struct list_head node_in_heaps;
 	char name[CHAOS_NAME_LEN];
 };
@@ -207,8 +215,7 @@ static inline void chaos_unhold(struct chaos_heap *heap, size_t bytes)
 
 /*
  * Report misuse or corruption: one rate-limited message with the pointer, the
- * heap and the caller, and a count in heap->bad_frees.  @heap may be NULL
- * for a pointer that belongs nowhere.  Any context.
+ * heap and the caller, and a count in heap->bad_frees.  Any context.
  */
 void chaos_report(struct chaos_heap *heap, const void *p,
 		  enum chaos_verdict verdict, unsigned long caller);

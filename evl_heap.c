@@ -823,7 +823,7 @@ static __always_inline void evl_unlock(struct evl_heap *evl,
 
 /* -- The engine's operations -- */
 
-static void *evl_alloc(struct chaos_heap *heap, size_t size, size_t align)
+void *evl_alloc(struct chaos_heap *heap, size_t size, size_t align)
 {
 	struct evl_heap *evl = heap->priv;
 	/* All ones below the power of two that size and alignment fit into. */
@@ -841,8 +841,8 @@ static void *evl_alloc(struct chaos_heap *heap, size_t size, size_t align)
 	return p;
 }
 
-static enum chaos_verdict evl_free(struct chaos_heap *heap,
-				   struct chaos_pool *pool, void *p)
+enum chaos_verdict evl_free(struct chaos_heap *heap, struct chaos_pool *pool,
+			    void *p)
 {
 	struct evl_heap *evl = heap->priv;
 	enum chaos_verdict verdict;

@@ -186,6 +186,11 @@ static inline u32 evl_block_mask(unsigned int log2)
 	return GENMASK((EVL_PAGE_SIZE >> log2) - 1, 0);
 }
 
+/* Two of the engine's operations, for direct calls by the default heap. */
+void *evl_alloc(struct chaos_heap *heap, size_t size, size_t align);
+enum chaos_verdict evl_free(struct chaos_heap *heap, struct chaos_pool *pool,
+			    void *p);
+
 #if IS_ENABLED(CONFIG_KUNIT)
 /* For the white-box tests.  All but the first are called with the lock held. */
 size_t evl_round_size(size_t size);

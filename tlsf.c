@@ -1063,7 +1063,7 @@ tlsf_alloc_slow(struct tlsf_heap *th, size_t size, size_t align)
 	return tlsf_take_any(&th->core, size, align);
 }
 
-static void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align)
+void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align)
 {
 	struct tlsf_heap *th = heap->priv;
 	struct tlsf_block *block = NULL;
@@ -1093,8 +1093,8 @@ tlsf_free_later(struct tlsf_heap *th, struct tlsf_pool *pool, void *p)
 	return chaos_defer_free(&th->lock, p) ? CHAOS_OK : CHAOS_FREED;
 }
 
-static enum chaos_verdict tlsf_op_free(struct chaos_heap *heap,
-				       struct chaos_pool *pool, void *p)
+enum chaos_verdict tlsf_op_free(struct chaos_heap *heap,
+				struct chaos_pool *pool, void *p)
 {
 	struct tlsf_heap *th = heap->priv;
 	struct tlsf_pool *mine = pool->priv;

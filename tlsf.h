@@ -205,6 +205,11 @@ static __always_inline void tlsf_absorb(struct tlsf_block *block, size_t size)
 	block->head += TLSF_HEADER + size;
 }
 
+/* Two of the engine's operations, for direct calls by the default heap. */
+void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align);
+enum chaos_verdict tlsf_op_free(struct chaos_heap *heap, struct chaos_pool *pool,
+				void *p);
+
 #if IS_ENABLED(CONFIG_KUNIT)
 void tlsf_init(struct tlsf *t, struct chaos_heap *heap);
 size_t tlsf_pool_meta(size_t size);

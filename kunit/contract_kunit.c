@@ -100,6 +100,22 @@ static void huge_sizes(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
+/* Sizes that arithmetic on 32 bits, of bytes or of pages, would take for small. */
+static void truncated_sizes(struct kunit *test)
+{
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, SZ_4M);
+	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
+	unsigned int bit, bad = 0;
+
+	for (bit = 23; bit < BITS_PER_LONG; bit++) {
+		bad += !!chaos_heap_alloc(heap, hidden(BIT(bit)), gfp);
+		bad += !!chaos_heap_alloc(heap, hidden(BIT(bit) + SZ_4K), gfp);
+		bad += !!chaos_heap_alloc(heap, hidden(BIT(bit) + SZ_64K), gfp);
+	}
+	KUNIT_EXPECT_EQ(test, bad, 0);
+	chaos_test_idle(test, heap, 0);
+}
+
 static void bad_alignment(struct kunit *test)
 {
 	static const size_t aligns[] = {
@@ -466,6 +482,46 @@ static void realloc_edges(struct kunit *test)
 
 	p = chaos_heap_realloc(heap, ZERO_SIZE_PTR, 100, GFP_KERNEL);
 	KUNIT_EXPECT_NOT_NULL(test, p);
+	chaos_heap_free(heap, p);
+	chaos_test_idle(test, heap, 0);
+}
+
+/* As krealloc(): if all calls have __GFP_ZERO, what is added is 0. */
+static void realloc_zero(struct kunit *test)
+{
+	static const size_t sizes[] = { 100, 5000, 50, 70, SZ_64K, 10, 300 };
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, 0);
+	size_t size, last = 0;
+	unsigned int i;
+	void *p = NULL;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		size = sizes[i];
+		p = chaos_heap_realloc(heap, p, size, GFP_KERNEL | __GFP_ZERO);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		if (size > last)
+			KUNIT_EXPECT_TRUE_MSG(test,
+					      chaos_test_zeroed(p + last,
+								size - last),
+					      "%zu to %zu", last, size);
+		chaos_test_fill(p, size, ~0ULL);
+		last = size;
+	}
+	chaos_heap_free(heap, p);
+	chaos_test_idle(test, heap, 0);
+}
+
+/* What fits stays, and so does what would move to a block of the same kind. */
+static void realloc_in_place(struct kunit *test)
+{
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, 0);
+	void *p;
+
+	p = chaos_heap_alloc(heap, 8, GFP_KERNEL);
+	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_realloc(heap, p, 3, GFP_KERNEL), p);
+	chaos_heap_free(heap, p);
+	p = chaos_heap_alloc_aligned(heap, 100, SZ_4K, GFP_KERNEL);
+	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_realloc(heap, p, 90, GFP_KERNEL), p);
 	chaos_heap_free(heap, p);
 	chaos_test_idle(test, heap, 0);
 }
@@ -922,6 +978,7 @@ static struct kunit_case contract_cases[] = {
 	CHAOS_CASE(zero_size),
 	CHAOS_CASE(free_nothing),
 	CHAOS_CASE(huge_sizes),
+	CHAOS_CASE(truncated_sizes),
 	CHAOS_CASE(bad_alignment),
 	CHAOS_CASE(every_alignment),
 	CHAOS_CASE(natural_alignment),
@@ -933,6 +990,8 @@ static struct kunit_case contract_cases[] = {
 	CHAOS_CASE(realloc_neighbours),
 	CHAOS_CASE(realloc_alignment),
 	CHAOS_CASE(realloc_edges),
+	CHAOS_CASE(realloc_zero),
+	CHAOS_CASE(realloc_in_place),
 	CHAOS_CASE(walk),
 	CHAOS_CASE(owns),
 	CHAOS_CASE(stats),

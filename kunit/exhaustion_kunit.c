@@ -6,6 +6,7 @@
 #include <linux/delay.h>
 #include <linux/irqflags.h>
 #include <linux/preempt.h>
+#include <linux/sched/mm.h>
 #include <linux/sort.h>
 
 #include "common.h"
@@ -120,6 +121,25 @@ static void grows_to_max(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, s.failures, 1);
 	KUNIT_EXPECT_GE(test, n * 30000, SZ_32M / 2);
 	chaos_test_sound(test, heap);
+	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
+	chaos_test_idle(test, heap, 0);
+}
+
+/*
+ * A caller that is itself part of memory reclaim (GFP_NOIO) may grow the heap:
+ * growth must not enter reclaim again, nor wait for someone who does.  Lockdep
+ * reports it if it could.
+ */
+static void grows_in_reclaim(struct kunit *test)
+{
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, SZ_16M);
+	LLIST_HEAD(blocks);
+	size_t n;
+
+	fs_reclaim_acquire(GFP_KERNEL);
+	n = chaos_test_exhaust(heap, 30000, GFP_NOIO, &blocks);
+	fs_reclaim_release(GFP_KERNEL);
+	KUNIT_EXPECT_GE(test, n * 30000, SZ_8M);
 	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
 	chaos_test_idle(test, heap, 0);
 }
@@ -272,6 +292,7 @@ static struct kunit_case exhaustion_cases[] = {
 	CHAOS_CASE(fill_and_recover),
 	CHAOS_CASE(one_more),
 	CHAOS_CASE(grows_to_max),
+	CHAOS_CASE(grows_in_reclaim),
 	CHAOS_CASE(grows_for_large),
 	CHAOS_CASE(atomic_never_grows),
 	CHAOS_CASE(grows_in_background),
