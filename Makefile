@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# For people; the kernel's build system reads Kbuild.
+#
+# KDIR is the kernel to build for, ARCH and CROSS_COMPILE as the kernel knows
+# them. W=1, C=1 and the like go to the kernel's build system.
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+SUITES ?= *
+KERNELS ?= kunit debug
+
+all: modules
+
+modules: check-kdir
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+check-kdir:
+	@test -e '$(KDIR)/Makefile' || { \
+		echo "There is no kernel to build against in $(KDIR)."; \
+		echo "For the kernel that is running:  apt-get install linux-headers-$$(uname -r)"; \
+		echo "For another one:                 make KDIR=/path/to/its/build"; \
+		echo "To try it in QEMU:               ./run-qemu.sh (fetches a kernel itself)"; \
+		exit 1; } >&2
+
+# A distribution's kernel signs with a key that only the distribution has.
+NO_KEY := $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
+
+install: modules
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(NO_KEY) modules_install
+	@# With INSTALL_MOD_PATH the kernel's build system has run it there.
+	test -n '$(INSTALL_MOD_PATH)' || /sbin/depmod -a "$$(cat '$(KDIR)/include/config/kernel.release')"
+
+clean:
+	@if test -e '$(KDIR)/Makefile'; then \
+		$(MAKE) -C $(KDIR) M=$(CURDIR) clean; \
+	else \
+		find . -name .git -prune -o -type f \( -name '*.o' -o -name '*.ko' \
+			-o -name '*.mod' -o -name '*.mod.c' -o -name '.*.cmd' \
+			-o -name 'modules.order' -o -name 'Module.symvers' \) \
+			-exec rm -f {} +; \
+	fi
+
+check:
+	@SUITES='$(SUITES)' KERNELS='$(KERNELS)' tools/check.sh
+
+style:
+	@tools/style.sh
+
+help:
+	@echo "make                build the modules for the running kernel"
+	@echo "make KDIR=... ARCH=... CROSS_COMPILE=..."
+	@echo "                    build them for the kernel whose build tree is KDIR"
+	@echo "make install        install them where modprobe finds them (as root)"
+	@echo "make clean          remove what make built here"
+	@echo "make check          run the tests in QEMU, on a plain and on a debug kernel"
+	@echo "  SUITES='chaos_tlsf*'  only these suites (a glob)"
+	@echo "  KERNELS=kunit         only on this kernel"
+	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings"
+	@echo
+	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
+
+.PHONY: all modules check-kdir install clean check style help

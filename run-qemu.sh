@@ -1,0 +1,344 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Boots a guest with the modules in it. See usage() below, or --help.
+
+set -euo pipefail
+# shellcheck source=tools/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/tools/common.sh"
+
+TRACE=$TOP/samples/boot-fs.bin.xz
+
+usage()
+{
+	cat <<EOF
+Usage: ./run-qemu.sh [options] [-- qemu arguments]
+
+Boots an arm64 guest in QEMU and, for each allocator, loads chaos_alloc.ko and
+a client module that replays a real kernel's allocation trace through it. Ends
+with a table; the exit status is 0 only if nothing was wrong, the kernel log
+included. Installs missing Debian packages, fetches or builds the kernel, builds
+the modules: all of it in ${CACHE/#$HOME/\~}.
+
+  --allocator NAME   replay with this one only: ${ALLOCATORS// /, }
+                     (may be given several times)
+  --smp N            number of CPUs (default 2)
+  --mem SIZE         memory of the guest (default 1G)
+  --kernel KERNEL    stock   Debian's $SOURCE_SERIES cloud kernel (default)
+                     rt      Debian's $SOURCE_SERIES PREEMPT_RT kernel
+                     kunit   test kernel with KUnit, built from Debian's source
+                     debug   the same with KASAN, lockdep, kmemleak and more
+                     PATH    the build tree of any arm64 kernel
+  --shell            an interactive shell instead, with the modules at hand
+  --gdb              stop before the first instruction and wait for gdb
+  --append "ARGS"    more words for the kernel command line
+  --timeout SECONDS  give the guest up after this (default: $TIMEOUT_FAST, and
+                     $TIMEOUT_SLOW for the kernels debug and PATH; 0: never)
+  --guest JOB,...    run these scripts of rootfs/ (default replay)
+  --log FILE         keep the guest's log here
+  --help             this text
+
+Exit status: 0 nothing was wrong, 1 something was, 2 wrong usage, 124 timeout.
+EOF
+}
+
+TIMEOUT_FAST=300
+TIMEOUT_SLOW=1200
+
+bad_usage()
+{
+	say "$*"
+	say "see ./run-qemu.sh --help"
+	exit 2
+}
+
+parse_options()
+{
+	SMP=2 MEM=1G KERNEL=stock APPEND='' TIMEOUT='' JOBS=replay LOG=''
+	SHELL_WANTED='' GDB='' CHOSEN=() QEMU_EXTRA=()
+
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--allocator | --smp | --mem | --kernel | --append | --timeout | \
+			--guest | --log)
+			[ $# -ge 2 ] || bad_usage "$1 wants a value"
+			set_option "$1" "$2"
+			shift
+			;;
+		--*=*) set_option "${1%%=*}" "${1#*=}" ;;
+		--shell) SHELL_WANTED=1 ;;
+		--gdb) GDB=1 ;;
+		--help | -h) usage; exit 0 ;;
+		--)
+			shift
+			QEMU_EXTRA=("$@")
+			break
+			;;
+		*) bad_usage "unknown option '$1'" ;;
+		esac
+		shift
+	done
+}
+
+set_option()
+{
+	case $1 in
+	--allocator)
+		[[ " $ALLOCATORS " == *" $2 "* ]] ||
+			bad_usage "no allocator '$2'; there are: $ALLOCATORS"
+		CHOSEN+=("$2")
+		;;
+	--smp)
+		[[ $2 =~ ^[1-9][0-9]*$ ]] || bad_usage "--smp wants a number, not '$2'"
+		SMP=$2
+		;;
+	--mem)
+		[[ $2 =~ ^[1-9][0-9]*[MGmg]?$ ]] ||
+			bad_usage "--mem wants a size such as 512M, not '$2'"
+		MEM=$2
+		;;
+	--kernel) KERNEL=$2 ;;
+	--append) APPEND+=" $2" ;;
+	--timeout)
+		[[ $2 =~ ^[0-9]+$ ]] || bad_usage "--timeout wants seconds, not '$2'"
+		TIMEOUT=$2
+		;;
+	--guest) set_jobs "$2" ;;
+	--log) LOG=$2 ;;
+	*) bad_usage "unknown option '$1'" ;;
+	esac
+}
+
+set_jobs()
+{
+	local job
+
+	for job in ${1//,/ }; do
+		[ -x "$TOP/rootfs/$job.sh" ] || bad_usage "no job '$job' in rootfs/"
+	done
+	JOBS=$1
+}
+
+# Sets KERNEL_DIR, IMAGE and VMLINUX (which may not exist).
+find_kernel()
+{
+	case $KERNEL in
+	stock | rt | kunit | debug)
+		KERNEL_DIR=$("$TOP/tools/kernels.sh" "$KERNEL")
+		;;
+	*)
+		[ -d "$KERNEL" ] || bad_usage "no kernel '$KERNEL': neither a known name nor a directory"
+		KERNEL_DIR=$(realpath "$KERNEL")
+		;;
+	esac
+	VMLINUX=$KERNEL_DIR/vmlinux
+	for IMAGE in "$KERNEL_DIR/Image" "$KERNEL_DIR/arch/arm64/boot/Image"; do
+		[ ! -e "$IMAGE" ] || return 0
+	done
+	die "$KERNEL_DIR has no kernel image (Image or arch/arm64/boot/Image)"
+}
+
+# pack_initramfs BUILD: busybox, the guest's scripts, the modules, the trace
+pack_initramfs()
+{
+	local root=$WORK/root busybox ko
+
+	busybox=$("$TOP/tools/kernels.sh" busybox)
+	mkdir -p "$root/bin" "$root/dev" "$root/chaos" "$root/modules"
+	cp "$busybox/bin/busybox" "$root/bin/"
+	cp "$TOP/rootfs/init" "$root/init"
+	cp "$TOP"/rootfs/*.sh "$root/chaos/"
+	while read -r ko; do
+		# Debug information makes them ten times as large.
+		aarch64-linux-gnu-strip -g -o "$root/modules/${ko##*/}" "$ko"
+	done < <(find "$1" -name '*.ko')
+	xz -dc "$TRACE" >"$root/trace.bin"
+	(cd "$root" && find . -print0 |
+		cpio --null --quiet -o -H newc -R 0:0 | gzip -1) >"$WORK/initramfs.gz"
+}
+
+# Sets QEMU, the command line. Nobody else starts QEMU.
+assemble_qemu()
+{
+	local allocators jobs=$JOBS cmdline
+
+	allocators=$(IFS=,; echo "${CHOSEN[*]:-${ALLOCATORS// /,}}")
+	[ -z "$SHELL_WANTED" ] || jobs=shell
+	# An oops ends the run; the machine then "reboots", which ends QEMU. NMIs
+	# exist where the kernel can mask by priority instead.
+	cmdline="console=ttyAMA0 earlycon panic=-1 oops=panic printk.devkmsg=on"
+	cmdline+=" irqchip.gicv3_pseudo_nmi=1"
+	cmdline+=" chaos.jobs=$jobs chaos.allocators=$allocators"
+	[ -z "$GDB" ] || cmdline+=" nokaslr"
+	cmdline+=$APPEND
+
+	QEMU=(qemu-system-aarch64 -M "virt,gic-version=3"
+		# Emulating the real pointer authentication algorithm is slow.
+		-cpu "max,pauth-impdef=on" -accel "tcg,thread=multi"
+		-smp "$SMP" -m "$MEM" -no-reboot -nic none
+		-kernel "$IMAGE" -initrd "$WORK/initramfs.gz" -append "$cmdline")
+	[ -z "$GDB" ] || QEMU+=(-S -gdb tcp::1234)
+	if [ -n "$SHELL_WANTED" ]; then
+		QEMU+=(-nographic)
+	else
+		QEMU+=(-display none -monitor none -serial "file:/dev/stdout")
+	fi
+	QEMU+=("${QEMU_EXTRA[@]}")
+}
+
+print_gdb_command()
+{
+	local symbols=''
+
+	[ ! -e "$VMLINUX" ] || symbols=" $VMLINUX"
+	say "waiting for gdb; in another terminal:"
+	echo "    gdb-multiarch -ex 'set architecture aarch64' -ex 'target remote :1234'$symbols" >&2
+	say "symbols of the module, once it is loaded: add-symbol-file $BUILD/chaos_alloc.ko ADDRESS"
+	say "(ADDRESS is the guest's /sys/module/chaos_alloc/sections/.text)"
+}
+
+# Sets STATUS to that of QEMU, or to 124.
+run_guest()
+{
+	local limit=$TIMEOUT
+
+	if [ -z "$limit" ]; then
+		case $KERNEL in
+		stock | rt | kunit) limit=$TIMEOUT_FAST ;;
+		*) limit=$TIMEOUT_SLOW ;;
+		esac
+	fi
+	[ -z "$GDB" ] || limit=0
+	say "booting ${KERNEL_DIR##*/} (log: $LOG)"
+	STATUS=0
+	# Of the log, what we and the tests say is shown as it comes.
+	timeout --foreground -k 5 "$limit" "${QEMU[@]}" </dev/null 2>&1 |
+		tr -d '\r' | tee "$LOG" |
+		sed -un 's/^\[ *[0-9.]*\] \(chaos_\(guest\|replay\): .*\)/  \1/p' ||
+		STATUS=${PIPESTATUS[0]}
+	LIMIT=$limit
+}
+
+# What the kernel says when something is wrong, in any of its checkers
+ALARMS='WARNING:|BUG:|BUG at |Oops|Unable to handle|Internal error|Kernel panic'
+ALARMS+='|Call trace:|INFO: |kmemleak: (unreferenced|[0-9]+ new suspected)'
+ALARMS+='|UBSAN|ODEBUG: [^s]|refcount_t: |DEBUG_LOCKS_WARN|(soft|hard) lockup'
+ALARMS+='|list_(add|del) corruption|inconsistent lock state|suspicious RCU'
+ALARMS+='|scheduling while atomic|sleeping function called|stack-protector'
+ALARMS+='|Unknown symbol|disagrees about version|segfault|Out of memory'
+
+# Prints what is wrong in the log; fails if anything is.
+scan_log()
+{
+	local bad=0 hits
+
+	hits=$(grep -nE "$ALARMS" "$LOG" | head -n 20) || true
+	if [ -n "$hits" ]; then
+		say "the kernel reports problems:"
+		printf '%s\n' "$hits" >&2
+		bad=1
+	fi
+	if [ "$STATUS" -eq 124 ] || [ "$STATUS" -eq 137 ]; then
+		say "TIMEOUT: the guest did not finish within $LIMIT seconds. The end of its log:"
+		tail -n 20 "$LOG" >&2
+		say "the whole log: $LOG"
+		exit 124
+	elif ! grep -q 'chaos_guest: finished ' "$LOG"; then
+		say "the guest stopped before it was finished. The end of its log:"
+		tail -n 20 "$LOG" >&2
+		bad=1
+	elif ! grep -q 'chaos_guest: finished status=0' "$LOG"; then
+		say "a step in the guest failed"
+		bad=1
+	fi
+	return $bad
+}
+
+# The result lines as a table; fails unless each allocator has a good one.
+print_table()
+{
+	local wanted=("${CHOSEN[@]}")
+
+	[ "${#wanted[@]}" -gt 0 ] || read -ra wanted <<<"$ALLOCATORS"
+	awk -v wanted="${wanted[*]}" '
+		function mib(bytes)
+		{
+			return sprintf("%.1f MiB", bytes / 1048576)
+		}
+		function row(a, b, c, d, e, f, g, h, i)
+		{
+			printf "%-10s %10s %9s %11s %6s %11s %11s %9s  %s\n",
+				a, b, c, d, e, f, g, h, i
+		}
+		/chaos_replay: result: / {
+			split("", v)
+			for (i = 1; i <= NF; i++)
+				if (split($i, kv, "=") == 2)
+					v[kv[1]] = kv[2]
+			a = v["allocator"]
+			line[a]++
+			for (k in v)
+				result[a, k] = v[k]
+		}
+		END {
+			row("allocator", "operations", "failures", "mismatches",
+			    "check", "peak live", "held", "time", "verdict")
+			n = split(wanted, names, " ")
+			for (i = 1; i <= n; i++) {
+				a = names[i]
+				if (!(a in line)) {
+					row(a, "-", "-", "-", "-", "-", "-", "-",
+					    "no result")
+					bad = 1
+					continue
+				}
+				row(a, result[a, "ops"], result[a, "failures"],
+				    result[a, "mismatches"], result[a, "check"],
+				    mib(result[a, "peak_live"]),
+				    mib(result[a, "held"]),
+				    result[a, "time_ms"] " ms",
+				    result[a, "verdict"])
+				if (result[a, "verdict"] != "ok")
+					bad = 1
+			}
+			exit bad
+		}' "$LOG"
+}
+
+main()
+{
+	local bad=0
+
+	parse_options "$@"
+	# shellcheck disable=SC2046  # a list of words
+	need qemu-system-arm cpio gzip xz-utils $(compiler_packages arm64)
+	find_kernel
+	BUILD=$("$TOP/tools/modules.sh" "$KERNEL_DIR" arm64)
+
+	mkdir -p "$CACHE/logs" "$CACHE/tmp"
+	WORK=$(mktemp -d "$CACHE/tmp/run.XXXXXX")
+	trap 'rm -rf "$WORK"' EXIT
+	if [ -z "$LOG" ]; then
+		find "$CACHE/logs" -name 'run-*' -mtime +7 -delete
+		LOG=$(mktemp "$CACHE/logs/run-${KERNEL##*/}-XXXXXX.log")
+	fi
+	pack_initramfs "$BUILD"
+	assemble_qemu
+	[ -z "$GDB" ] || print_gdb_command
+
+	if [ -n "$SHELL_WANTED" ]; then
+		"${QEMU[@]}"
+		return
+	fi
+	run_guest
+	scan_log || bad=1
+	if [[ ,$JOBS, == *,replay,* ]]; then
+		echo
+		print_table || bad=1
+		echo
+	fi
+	[ "$bad" -eq 0 ] || say "FAILED (log: $LOG)"
+	exit "$bad"
+}
+
+main "$@"; exit

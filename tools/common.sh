@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# shellcheck disable=SC2034  # much here is for the scripts that source this file
+#
+# What every script of this project shares. Sourced, not run; the script that sources it
+# has set -euo pipefail.
+
+TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Relative names would break as soon as a script changes directory.
+CACHE=$(realpath -m "${XDG_CACHE_HOME:-$HOME/.cache}/chaos_alloc")
+HOST_ARCH=$(dpkg --print-architecture 2>/dev/null || uname -m)
+ALLOCATORS="mimalloc tlsf evl"
+
+# The test kernels are built from this package.
+SOURCE_SERIES=6.12
+
+# Everything for a human goes to stderr: stdout carries the answers of scripts.
+say()
+{
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+}
+
+die()
+{
+	say "error: $*"
+	exit 1
+}
+
+# lock NAME: held until unlock NAME, or until this process and its children have
+# ended. Two scripts at once would otherwise unpack or build the same thing twice.
+declare -A LOCKS
+lock()
+{
+	local fd
+
+	mkdir -p "$CACHE/locks"
+	exec {fd}>"$CACHE/locks/$1"
+	if ! flock -n "$fd"; then
+		say "waiting for another run that is preparing '$1'"
+		flock "$fd"
+	fi
+	LOCKS[$1]=$fd
+}
+
+unlock()
+{
+	local fd=${LOCKS[$1]}
+
+	exec {fd}>&-
+	unset "LOCKS[$1]"
+}
+
+# scratch_dir NAME: an empty directory for work that is renamed into place
+# when it is complete. Call it with the lock held: then whatever an interrupted
+# run left behind belongs to nobody.
+scratch_dir()
+{
+	rm -rf "$CACHE/tmp/$1"
+	mkdir -p "$CACHE/tmp/$1"
+	echo "$CACHE/tmp/$1"
+}
+
+# The compiler prefix for a Debian architecture.
+cross_prefix()
+{
+	case $1 in
+	arm64) echo aarch64-linux-gnu- ;;
+	amd64) echo x86_64-linux-gnu- ;;
+	*) die "no compiler known for architecture '$1'" ;;
+	esac
+}
+
+# What the kernel calls a Debian architecture.
+kernel_arch()
+{
+	case $1 in
+	arm64) echo arm64 ;;
+	amd64) echo x86_64 ;;
+	*) die "no kernel architecture known for '$1'" ;;
+	esac
+}
+
+# The packages with a compiler for a Debian architecture. Debian's kernels and
+# their headers want version 12 by name.
+compiler_packages()
+{
+	local triplet
+
+	triplet=$(cross_prefix "$1")
+	if [ "$1" = "$HOST_ARCH" ]; then
+		echo gcc gcc-12 binutils libc6-dev
+	else
+		triplet=${triplet//_/-}
+		echo "gcc-12-${triplet%-}" "gcc-${triplet%-}" "binutils-${triplet%-}"
+	fi
+}
+
+missing_packages()
+{
+	local p
+
+	for p in "$@"; do
+		dpkg-query -W -f '${db:Status-Abbrev}' "$p" 2>/dev/null |
+			grep -q '^.i' || echo "$p"
+	done
+}
+
+# need PACKAGE...: installs those that are missing, and nothing else.
+need()
+{
+	local missing log as_root=()
+
+	mapfile -t missing < <(missing_packages "$@")
+	[ "${#missing[@]}" -gt 0 ] || return 0
+
+	command -v apt-get >/dev/null ||
+		die "this needs the Debian packages ${missing[*]}, and apt-get to install them"
+	if [ "$(id -u)" -ne 0 ]; then
+		command -v sudo >/dev/null ||
+			die "please install as root: ${missing[*]}"
+		as_root=(sudo)
+	fi
+	# env, because sudo drops the environment.
+	as_root+=(env DEBIAN_FRONTEND=noninteractive)
+
+	lock host-packages
+	mkdir -p "$CACHE/logs"
+	log=$CACHE/logs/install.log
+	say "installing ${missing[*]}"
+	# A source that cannot be reached matters only if it has what we want,
+	# and then the install fails.
+	"${as_root[@]}" apt-get -q update >"$log" 2>&1 ||
+		say "apt-get update had errors, going on (see $log)"
+	if ! "${as_root[@]}" apt-get -qy install --no-install-recommends \
+		"${missing[@]}" </dev/null >>"$log" 2>&1; then
+		tail -n 20 "$log" >&2
+		die "could not install ${missing[*]} (full log: $log)"
+	fi
+	unlock host-packages
+}
+
+# --- counting results ---------------------------------------------------------
+
+PASSED=0
+FAILED=0
+SKIPPED=0
+
+# verdict ok|FAIL TEXT: one result
+verdict()
+{
+	echo "$1 $2"
+	if [ "$1" = ok ]; then
+		PASSED=$((PASSED + 1))
+	else
+		FAILED=$((FAILED + 1))
+	fi
+}
+
+# try NAME COMMAND...: a step that is one result; its output matters if it fails
+try()
+{
+	local name=$1 out
+
+	shift
+	if out=$("$@" 2>&1); then
+		verdict ok "$name"
+	else
+		printf '%s\n' "$out"
+		verdict FAIL "$name"
+	fi
+}
+
+# The last line of everything that tests; and whether all was well.
+tally()
+{
+	echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
+	[ "$FAILED" -eq 0 ]
+}

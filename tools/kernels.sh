@@ -1,0 +1,434 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Prepares the kernels that the modules are built against and run on.
+#
+#   tools/kernels.sh stock|rt             Debian's 6.12 kernel for arm64: image and headers
+#   tools/kernels.sh kunit|debug          a test kernel built from linux-source-6.12
+#   tools/kernels.sh clang                the same as kunit, headers only, for clang
+#   tools/kernels.sh headers SERIES ARCH  only headers, e.g. headers 6.1 amd64
+#   tools/kernels.sh source               the source tree of the test kernels
+#   tools/kernels.sh busybox              a static busybox for arm64
+#
+# Prints one directory. For a kernel it holds kdir (what to build modules
+# against) and, unless it is headers only, Image. All of it lives in the
+# cache. Packages for another architecture come through an apt state of our
+# own and are unpacked, never installed: the machine's configuration stays
+# as it is.
+
+set -euo pipefail
+# shellcheck source=tools/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# Counts up when a change of this file changes what a test kernel is.
+BUILD_REVISION=1
+KERNELS=$CACHE/kernels
+# How old package lists may be, in minutes. Later runs neither need the
+# network nor wait for it.
+LISTS_MAX_AGE=1440
+SOURCE_PACKAGE=linux-source-$SOURCE_SERIES
+
+# --- packages of any architecture, unpacked -----------------------------------
+
+# private_apt ARCH COMMAND ARGS...: an apt tool on a state of our own, with the
+# sources and keys of the machine.
+private_apt()
+{
+	local arch=$1 tool=$2 state
+
+	shift 2
+	state=$CACHE/apt/$arch
+	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+	# As root, apt would drop to a user who cannot write to the cache.
+	"$tool" -oAPT::Architecture="$arch" -oAPT::Architectures="$arch" \
+		-oDir::State="$state" -oDir::State::Lists="$state/lists" \
+		-oDir::State::status=/dev/null -oDir::Cache="$state/cache" \
+		-oAPT::Sandbox::User=root -oAcquire::Languages=none "$@"
+}
+
+# An answer of apt's stays good for as long as the lists do.
+recent_answer()
+{
+	local file=$CACHE/answers/$1
+
+	[ -n "$(find "$file" -mmin "-$LISTS_MAX_AGE" 2>/dev/null)" ] &&
+		[ -e "$(cat "$file")" ] && cat "$file"
+}
+
+answer()
+{
+	mkdir -p "$CACHE/answers"
+	echo "$2" >"$CACHE/answers/$1"
+	echo "$2"
+}
+
+update_lists()
+{
+	local arch=$1 stamp log
+
+	stamp=$CACHE/apt/$arch/updated
+	[ -z "$(find "$stamp" -mmin "-$LISTS_MAX_AGE" 2>/dev/null)" ] || return 0
+
+	mkdir -p "$CACHE/logs" "$CACHE/apt/$arch"
+	log=$CACHE/logs/apt-$arch.log
+	say "reading the package lists for $arch"
+	# Old lists, or those of the sources that do answer, may be all we need.
+	if private_apt "$arch" apt-get -q update >"$log" 2>&1; then
+		touch "$stamp"
+	else
+		say "some package lists could not be read, going on (see $log)"
+	fi
+}
+
+# packages ARCH PREFIX: the names of all packages that begin so
+packages()
+{
+	private_apt "$1" apt-cache pkgnames "$2"
+}
+
+candidate()
+{
+	private_apt "$1" apt-cache show --no-all-versions "$2" |
+		sed -n 's/^Version: //p'
+}
+
+# depends ARCH PACKAGE REGEX: the direct dependencies that match
+depends()
+{
+	private_apt "$1" apt-cache show --no-all-versions "$2" |
+		sed -n 's/^Depends: //p' | tr ',|' '\n' |
+		sed 's/^ *//; s/ *(.*//' | grep -E "$3"
+}
+
+# fetch ARCH DIR PACKAGE...
+fetch()
+{
+	local arch=$1 dir=$2 log
+
+	shift 2
+	log=$CACHE/logs/apt-$arch.log
+	say "fetching $*"
+	(cd "$dir" && private_apt "$arch" apt-get -q download "$@") >>"$log" 2>&1 || {
+		tail -n 5 "$log" >&2
+		die "could not fetch $* (full log: $log)"
+	}
+}
+
+# newest_release ARCH SERIES FLAVOUR: the newest release of which there are
+# headers and, with an IMAGE argument, an image too
+newest_release()
+{
+	local arch=$1 series=$2 flavour=$3 want_image=$4 re
+
+	# 6.12.117+deb12-cloud-arm64, 6.1.0-56-amd64; and no flavour but this one
+	re="${series//./\\.}\\.[0-9][0-9.+a-z]*(-[0-9]+)?-$flavour"
+	{
+		packages "$arch" "linux-headers-$series." | sed 's/^linux-headers-//'
+		[ -z "$want_image" ] ||
+			packages "$arch" "linux-image-$series." | sed 's/^linux-image-//'
+	} | grep -xE "$re" | sort | uniq -c |
+		awk -v n="${want_image:+2}" '$1 >= (n ? n : 1) { print $2 }' |
+		sort -V | tail -n 1
+}
+
+# The headers say where they are installed; they are not.
+relocate_headers()
+{
+	local root=$1 final=$2 release=$3 makefile
+
+	makefile=$root/usr/src/linux-headers-$release/Makefile
+	sed -i "s#/usr/src/#$final/usr/src/#g" "$makefile"
+	ln -s "usr/src/linux-headers-$release" "$root/kdir"
+}
+
+# debian_kernel NAME ARCH SERIES FLAVOUR [image]
+debian_kernel()
+{
+	local name=$1 arch=$2 series=$3 flavour=$4 image=${5:-}
+	local release version final tmp deb debs=() kbuild
+
+	lock "$name"
+	! recent_answer "$name" || return 0
+	update_lists "$arch"
+	release=$(newest_release "$arch" "$series" "$flavour" "$image")
+	[ -n "$release" ] ||
+		die "the package sources of this machine have no linux-headers-$series*-$flavour for $arch"
+	version=$(candidate "$arch" "linux-headers-$release")
+	final=$KERNELS/$name-$version
+	if [ -e "$final/kdir" ]; then
+		answer "$name" "$final"
+		return
+	fi
+
+	# The build tools inside linux-kbuild have to run here.
+	[ "$arch" = "$HOST_ARCH" ] || update_lists "$HOST_ARCH"
+	kbuild=$(depends "$arch" "linux-headers-$release" '^linux-kbuild-')
+	mapfile -t debs < <(depends "$arch" "linux-headers-$release" \
+		'^linux-headers-.*-common(-rt)?$')
+	tmp=$(scratch_dir "$name")
+	mkdir "$tmp/debs" "$tmp/root"
+	fetch "$arch" "$tmp/debs" "linux-headers-$release" "${debs[@]}" \
+		${image:+"linux-image-$release"}
+	fetch "$HOST_ARCH" "$tmp/debs" "$kbuild"
+
+	for deb in "$tmp"/debs/*.deb; do
+		case ${deb##*/} in
+		linux-image-*)
+			# Of the image only the image: its modules are large.
+			dpkg-deb --fsys-tarfile "$deb" |
+				tar -x -C "$tmp/root" --wildcards './boot/vmlinuz-*'
+			mv "$tmp"/root/boot/vmlinuz-* "$tmp/root/Image"
+			rmdir "$tmp/root/boot"
+			;;
+		*)
+			dpkg -x "$deb" "$tmp/root"
+			;;
+		esac
+	done
+	relocate_headers "$tmp/root" "$final" "$release"
+	mkdir -p "$KERNELS"
+	rm -rf "$final"
+	mv "$tmp/root" "$final"
+	rm -rf "$tmp"
+	answer "$name" "$final"
+}
+
+busybox()
+{
+	local version final tmp
+
+	lock busybox
+	! recent_answer busybox || return 0
+	update_lists arm64
+	version=$(candidate arm64 busybox-static)
+	[ -n "$version" ] ||
+		die "the package sources of this machine have no busybox-static for arm64"
+	final=$CACHE/busybox-${version//[:~]/_}
+	if [ ! -e "$final" ]; then
+		tmp=$(scratch_dir busybox)
+		fetch arm64 "$tmp" busybox-static
+		dpkg -x "$tmp"/*.deb "$tmp/root"
+		mv "$tmp/root" "$final"
+		rm -rf "$tmp"
+	fi
+	answer busybox "$final"
+}
+
+# --- kernels built here -------------------------------------------------------
+
+source_version()
+{
+	dpkg-query -W -f '${Version}' "$SOURCE_PACKAGE"
+}
+
+# What an arm64 kernel without drivers, networks and sound never compiles.
+# Kconfig reads the Kconfig files of all of it, so those stay.
+unused_sources()
+{
+	local dir
+
+	for dir in drivers/gpu drivers/net drivers/media drivers/infiniband \
+		drivers/scsi drivers/staging sound; do
+		printf -- '--exclude=*/%s/*.[chS]\n' "$dir"
+	done
+	for dir in alpha arc csky hexagon loongarch m68k microblaze mips nios2 \
+		openrisc parisc powerpc riscv s390 sh sparc um xtensa; do
+		printf -- '--exclude=*/arch/%s/*.[chS]\n' "$dir"
+	done
+	printf -- '--exclude=%s\n' '*/boot/dts/*' '*/Documentation/*/*' \
+		'*/tools/testing/selftests/*' '*/tools/perf/*'
+}
+
+kernel_source()
+{
+	local final tmp exclude
+
+	need "$SOURCE_PACKAGE" xz-utils
+	lock source
+	final=$CACHE/source/$(source_version)
+	if [ ! -e "$final/Makefile" ]; then
+		say "unpacking $SOURCE_PACKAGE"
+		tmp=$(scratch_dir source)
+		mapfile -t exclude < <(unused_sources)
+		tar -xJf "/usr/src/$SOURCE_PACKAGE.tar.xz" -C "$tmp" \
+			--strip-components=1 --wildcards "${exclude[@]}"
+		mkdir -p "$CACHE/source"
+		rm -rf "$final"
+		mv "$tmp" "$final"
+	fi
+	unlock source
+	echo "$final"
+}
+
+# Kconfig drops what its dependencies do not allow, and says nothing. A test
+# kernel without a checker it was meant to have would pass everything.
+verify_config()
+{
+	local config=$1
+
+	shift
+	awk '
+		function symbol(line)
+		{
+			match(line, /CONFIG_[A-Za-z0-9_]+/)
+			return substr(line, RSTART, RLENGTH)
+		}
+		/^CONFIG_/ || /^# CONFIG_.* is not set$/ {
+			s = symbol($0)
+			if (FILENAME == ARGV[1])
+				have[s] = $0
+			else
+				want[s] = $0
+		}
+		END {
+			for (s in want) {
+				# What cannot be set at all is not set either.
+				if (have[s] == want[s] ||
+				    (!(s in have) && want[s] ~ /is not set$/))
+					continue
+				got = (s in have) ? have[s] : "nothing"
+				printf "wanted %s, got %s\n", want[s], got
+				bad = 1
+			}
+			exit bad
+		}' "$config" "$@"
+}
+
+# run_make NAME LOG ARGS...: make with a line of progress every ten seconds
+run_make()
+{
+	local name=$1 log=$2 pid start=$SECONDS beat=0
+
+	shift 2
+	make -j"$(nproc)" "$@" >>"$log" 2>&1 &
+	pid=$!
+	# The compiler would go on for minutes after a Ctrl-C.
+	trap 'kill "$pid" 2>/dev/null' EXIT
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 1
+		beat=$((beat + 1))
+		[ $((beat % 10)) -ne 0 ] ||
+			say "$name kernel: $(grep -cE '^  (CC|AS) ' "$log") objects compiled, $((SECONDS - start)) s"
+	done
+	trap - EXIT
+	if ! wait "$pid"; then
+		grep -E -m 5 'error:|Error [0-9]|No such file' "$log" >&2 ||
+			tail -n 20 "$log" >&2
+		die "building the $name kernel failed (full log: $log)"
+	fi
+}
+
+# What module builds, a debugger and we ourselves read; the rest of a build is
+# several times as much.
+keep_for_modules()
+{
+	local out=$1
+
+	find "$out" -type f \( -name '*.o' -o -name '*.a' -o -name '*.d' \
+		-o -name '.*.cmd' -o -name '.tmp_*' -o -name 'vmlinux.*' \) \
+		! -path "$out/scripts/*" -delete
+	rm -f "$out"/arch/arm64/boot/Image.* "$out"/arch/arm64/boot/vmlinu*
+	find "$out" -type d -empty -delete
+}
+
+# configure NAME LOG OUT FRAGMENT -- MAKE-ARGS: tinyconfig, the fragments on top
+configure()
+{
+	local name=$1 log=$2 out=$3 problems fragments=()
+
+	shift 3
+	while [ "$1" != -- ]; do
+		fragments+=("$1")
+		shift
+	done
+	shift
+	run_make "$name" "$log" "$@" tinyconfig
+	(cd "$SRC" && scripts/kconfig/merge_config.sh -m -O "$out" \
+		"$out/.config" "${fragments[@]}") >>"$log" 2>&1
+	run_make "$name" "$log" "$@" olddefconfig
+	problems=$(verify_config "$out/.config" "${fragments[@]}") ||
+		die "the $name kernel cannot be configured as kunit/ asks:"$'\n'"$problems"
+}
+
+# built_kernel NAME TARGETS MAKE-ARGS FRAGMENT...
+built_kernel()
+{
+	local name=$1 targets args key final tmp out log f fragments=()
+
+	read -ra targets <<<"$2"
+	read -ra args <<<"$3"
+	shift 3
+	for f in "$@"; do
+		fragments+=("$TOP/kunit/$f")
+	done
+	# shellcheck disable=SC2046  # a list of words
+	need make flex bison bc perl libssl-dev $(compiler_packages arm64) \
+		$(compiler_packages "$HOST_ARCH")
+	SRC=$(kernel_source)
+	lock "$name"
+	key=$({ echo "$BUILD_REVISION"; cat "${fragments[@]}"; } | sha256sum)
+	final=$KERNELS/$name-$(source_version)-${key:0:8}
+	if [ -e "$final/kdir" ]; then
+		echo "$final"
+		return
+	fi
+
+	mkdir -p "$CACHE/logs" "$KERNELS"
+	log=$CACHE/logs/build-$name.log
+	: >"$log"
+	tmp=$(scratch_dir "$name")
+	out=$tmp/kdir
+	mkdir "$out"
+	args+=(-C "$SRC" O="$out" ARCH=arm64 CROSS_COMPILE="$(cross_prefix arm64)"
+		KBUILD_BUILD_USER=chaos KBUILD_BUILD_HOST=chaos)
+	say "building the $name kernel (log: $log)"
+	configure "$name" "$log" "$out" "${fragments[@]}" -- "${args[@]}"
+	run_make "$name" "$log" "${args[@]}" "${targets[@]}"
+
+	if [ -e "$out/vmlinux" ]; then
+		mv "$out/arch/arm64/boot/Image" "$tmp/Image"
+		ln -s kdir/vmlinux "$tmp/vmlinux"
+	fi
+	keep_for_modules "$out"
+	# Kernels of other fragments, long unused
+	find "$KERNELS" -maxdepth 1 -name "$name-*" -mtime +7 -exec rm -rf {} +
+	mv "$tmp" "$final"
+	echo "$final"
+}
+
+# ------------------------------------------------------------------------------
+
+usage()
+{
+	sed -n '/^# Prepares/,/^$/s/^# \{0,1\}//p' "$0"
+}
+
+main()
+{
+	mkdir -p "$CACHE"
+	case ${1:-} in
+	stock) debian_kernel stock arm64 6.12 cloud-arm64 image ;;
+	rt) debian_kernel rt arm64 6.12 rt-arm64 image ;;
+	kunit) built_kernel kunit "Image modules" "" kernel.config arm64.config ;;
+	debug)
+		built_kernel debug "Image modules" "" \
+			kernel.config arm64.config debug.config
+		;;
+	clang)
+		need clang lld llvm
+		built_kernel clang modules_prepare "LLVM=1 HOSTCC=gcc" \
+			kernel.config arm64.config
+		;;
+	headers)
+		[ $# -eq 3 ] || die "headers: want a series and an architecture"
+		debian_kernel "headers-$2-$3" "$3" "$2" "$3"
+		;;
+	source) kernel_source ;;
+	busybox) busybox ;;
+	-h | --help) usage ;;
+	*) usage >&2; exit 2 ;;
+	esac
+}
+
+# On one line: bash would read on in a file that has changed meanwhile.
+main "$@"; exit

@@ -1,0 +1,89 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What can be said about the code without running it: what "make style" does.
+# Each check is one result; ends with "N passed, N failed, N skipped".
+
+# shellcheck disable=SC2317  # try and section call what they are given
+set -euo pipefail
+# shellcheck source=tools/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+cd "$TOP"
+
+c_files()
+{
+	find . -name .git -prune -o -name '*.mod.c' -prune -o \
+		-name '*.[ch]' -print | sort
+}
+
+shell_files()
+{
+	find . -name .git -prune -o -type f -print0 |
+		xargs -0 grep -lIE '^(#!.*[/ ](ba)?sh$|# shellcheck shell=)' | sort
+}
+
+# compat.h is the one file that names kernel versions: that is what it is for.
+checkpatch()
+{
+	c_files | xargs perl "$SOURCE/scripts/checkpatch.pl" --strict --no-tree \
+		--terse --no-summary --show-types --ignore LINUX_VERSION_CODE -f
+}
+
+kernel_doc()
+{
+	c_files | xargs perl "$SOURCE/scripts/kernel-doc" -none -Werror
+}
+
+# SC1091: of what the guest sources, only the guest has the path.
+shell_check()
+{
+	shell_files | xargs shellcheck -x --exclude=SC1091
+}
+
+# Sparse only warns, and of the kernel's own headers as well.
+sparse()
+{
+	local out
+
+	# C=2: what needs no compiling is checked too.
+	out=$("$TOP/tools/modules.sh" --name sparse "$KUNIT_KERNEL" arm64 \
+		C=2 CF=-D__CHECK_ENDIAN__ 2>&1) || {
+		printf '%s\n' "$out"
+		return 1
+	}
+	! grep -E "^$TOP/.*(warning|error):" <<<"$out"
+}
+
+warnings_gcc()
+{
+	"$TOP/tools/modules.sh" --name w1-gcc "$KUNIT_KERNEL" arm64 \
+		W=1 KCFLAGS=-Werror
+}
+
+warnings_clang()
+{
+	local kernel
+
+	# That tree is headers only: what the kernel exports is in the other one.
+	kernel=$("$TOP/tools/kernels.sh" clang) &&
+		"$TOP/tools/modules.sh" --name w1-clang "$kernel" arm64 \
+			LLVM=1 W=1 KCFLAGS=-Werror \
+			KBUILD_EXTRA_SYMBOLS="$KUNIT_KERNEL/kdir/Module.symvers"
+}
+
+main()
+{
+	need perl sparse shellcheck
+	SOURCE=$("$TOP/tools/kernels.sh" source)
+	KUNIT_KERNEL=$("$TOP/tools/kernels.sh" kunit)
+	try "checkpatch --strict" checkpatch
+	try "kernel-doc" kernel_doc
+	try "shellcheck" shell_check
+	try "sparse" sparse
+	try "W=1, gcc" warnings_gcc
+	try "W=1, clang" warnings_clang
+	tally
+}
+
+main "$@"; exit
