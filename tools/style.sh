@@ -26,7 +26,7 @@ shell_files()
 checkpatch_files()
 {
 	xargs perl "$SOURCE/scripts/checkpatch.pl" --strict --no-tree \
-		--terse --quiet --show-types "$@" -f
+		--terse --no-summary --show-types "$@" -f
 }
 
 # compat.h is the one file that names kernel versions and stands in for macros
