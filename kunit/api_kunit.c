@@ -439,7 +439,7 @@ static void beat(struct chaos_heap *heap, bool force, u64 heartbeat, void *arg)
 	h->inside = false;
 }
 
-#define HEART_ALLOCS	200000
+#define HEART_ALLOCS	(200000 / CHAOS_TEST_FEWER)
 
 static void exercise(struct heart *h, size_t size)
 {

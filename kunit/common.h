@@ -35,6 +35,12 @@ struct chaos_test_engine {
 
 #define CHAOS_TEST_ENGINES	3
 
+/*
+ * Kernels with KASAN are much slower at what the suites do most.  Where
+ * the number of blocks is not what a case is about, it takes fewer of them.
+ */
+#define CHAOS_TEST_FEWER	(IS_ENABLED(CONFIG_KASAN) ? 8 : 1)
+
 extern const struct chaos_test_engine chaos_test_engines[CHAOS_TEST_ENGINES];
 
 void chaos_test_engine_desc(const struct chaos_test_engine *engine, char *desc);

@@ -696,7 +696,7 @@ static void collect(struct kunit *test)
 	empty = s.held_bytes;
 	keep = chaos_test_make(heap, 1000, GFP_KERNEL, 1);
 	KUNIT_ASSERT_NOT_NULL(test, keep);
-	for (size = 16; size < SZ_1M; size *= 3) {
+	for (size = 16 * CHAOS_TEST_FEWER; size < SZ_1M; size *= 3) {
 		chaos_test_exhaust(heap, size, GFP_KERNEL, &blocks);
 		KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
 		chaos_heap_collect(heap, false);
@@ -821,6 +821,7 @@ static void own_memory_only(struct kunit *test)
 static void destroy_live(struct kunit *test)
 {
 	struct chaos_heap *witness = small_heap(test);
+	size_t size = 10 * CHAOS_TEST_FEWER;
 	struct kmsg_dump_iter log;
 	unsigned int i;
 
@@ -829,8 +830,8 @@ static void destroy_live(struct kunit *test)
 		struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, SZ_4M);
 		LLIST_HEAD(blocks);
 
-		KUNIT_EXPECT_GT(test, chaos_test_exhaust(heap, 10 << i, GFP_KERNEL,
-							 &blocks), 0);
+		KUNIT_EXPECT_GT(test, chaos_test_exhaust(heap, size << i,
+							 GFP_KERNEL, &blocks), 0);
 		chaos_test_destroy(test, heap);
 	}
 	/* A client that drops its heap on purpose has done nothing wrong. */
@@ -838,7 +839,7 @@ static void destroy_live(struct kunit *test)
 	chaos_test_idle(test, witness, 0);
 }
 
-#define HEART_ALLOCS	100000
+#define HEART_ALLOCS	(100000 / CHAOS_TEST_FEWER)
 
 static void exercise(struct chaos_heap *heap)
 {

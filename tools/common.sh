@@ -5,6 +5,10 @@
 # What every script of this project shares. Sourced, not run; the script that sources it
 # has set -euo pipefail.
 
+# What the make that called us was asked for (-s, a job server) is not for the
+# kernels that we build.
+unset MAKEFLAGS MFLAGS MAKELEVEL
+
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Relative names would break as soon as a script changes directory.
 CACHE=$(realpath -m "${XDG_CACHE_HOME:-$HOME/.cache}/chaos_alloc")
