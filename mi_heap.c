@@ -1175,7 +1175,31 @@ static int mi_mark_free(struct mi_tour *tour, struct mi_page *page)
 	return 0;
 }
 
-static int mi_check_queue(struct mi_tour *tour, struct mi_theap *theap,
+/* Call the visitor for each block whose bit in tour->free is clear. */
+static int mi_walk_page(struct mi_tour *tour, struct mi_page *page)
+{
+	unsigned long index;
+
+	for_each_clear_bit(index, tour->free, page->capacity) {
+		void *p = (void *)(mi_page_start(page) + index * page->block_size);
+
+		if (!tour->visitor(tour->heap, p, page->block_size, tour->arg))
+			return -ECANCELED;
+	}
+	return 0;
+}
+
+/* Check a page that nobody can change now, and walk it if that is what we do. */
+static int mi_visit_page(struct mi_tour *tour, struct mi_page *page)
+{
+	int err = mi_mark_free(tour, page);
+
+	if (!err && tour->visitor)
+		err = mi_walk_page(tour, page);
+	return err;
+}
+
+static int mi_visit_queue(struct mi_tour *tour, struct mi_theap *theap,
 			  unsigned int bin)
 {
 	struct mi_page *page, *prev = NULL;
@@ -1191,7 +1215,7 @@ static int mi_check_queue(struct mi_tour *tour, struct mi_theap *theap,
 		    MI_OWNED)
 			return chaos_unclean(tour->heap,
 					     "page %p has two owners", page);
-		err = mi_mark_free(tour, page);
+		err = mi_visit_page(tour, page);
 		if (err)
 			return err;
 	}
@@ -1215,31 +1239,48 @@ static int mi_check_direct(struct mi_tour *tour, struct mi_theap *theap)
 	return 0;
 }
 
-static void mi_check_theap(struct mi_tour *tour, struct mi_theap *theap)
+static void mi_visit_theap(struct mi_tour *tour, struct mi_theap *theap)
 {
 	unsigned int bin;
 
 	tour->err = mi_check_direct(tour, theap);
 	for (bin = 1; bin < MI_BINS && !tour->err; bin++)
-		tour->err = mi_check_queue(tour, theap, bin);
+		tour->err = mi_visit_queue(tour, theap, bin);
 }
 
 /* Under the list's lock: nobody can take a page off, or free it, meanwhile. */
-static int mi_check_abandoned(struct mi_tour *tour, unsigned int bin)
+static int mi_visit_abandoned(struct mi_tour *tour, unsigned int bin)
 {
 	struct mi_heap *mi = tour->heap->priv;
 	struct mi_page *page;
 	int err = 0;
 
+	lockdep_assert_held(&mi->abandoned[bin].lock);
 	list_for_each_entry(page, &mi->abandoned[bin].pages, list) {
 		if (page->bin != bin || page->theap)
 			return chaos_unclean(tour->heap,
 					     "page %p is not abandoned", page);
-		err = mi_mark_free(tour, page);
+		err = mi_visit_page(tour, page);
 		if (err)
 			break;
 	}
 	return err;
+}
+
+/* Visit every page that is in a queue or on an abandoned list. */
+static void mi_tour_pages(struct mi_tour *tour)
+{
+	struct mi_heap *mi = tour->heap->priv;
+	unsigned long flags;
+	unsigned int bin;
+
+	tour->theap_fn = mi_visit_theap;
+	mi_tour_theaps(tour);
+	for (bin = 0; bin < MI_BINS && !tour->err; bin++) {
+		raw_spin_lock_irqsave(&mi->abandoned[bin].lock, flags);
+		tour->err = mi_visit_abandoned(tour, bin);
+		raw_spin_unlock_irqrestore(&mi->abandoned[bin].lock, flags);
+	}
 }
 
 static int mi_check_pool(struct mi_tour *tour, struct mi_pool *mp, size_t *held)
@@ -1285,19 +1326,12 @@ static int mi_check(struct chaos_heap *heap)
 	struct mi_heap *mi = heap->priv;
 	struct mi_tour tour;
 	unsigned long flags;
-	unsigned int bin;
 	int err;
 
 	err = mi_tour_init(&tour, heap);
 	if (err)
 		return err;
-	tour.theap_fn = mi_check_theap;
-	mi_tour_theaps(&tour);
-	for (bin = 0; bin < MI_BINS && !tour.err; bin++) {
-		raw_spin_lock_irqsave(&mi->abandoned[bin].lock, flags);
-		tour.err = mi_check_abandoned(&tour, bin);
-		raw_spin_unlock_irqrestore(&mi->abandoned[bin].lock, flags);
-	}
+	mi_tour_pages(&tour);
 	if (!tour.err) {
 		raw_spin_lock_irqsave(&mi->slice_lock, flags);
 		tour.err = mi_check_slices(&tour);
@@ -1305,51 +1339,6 @@ static int mi_check(struct chaos_heap *heap)
 	}
 	bitmap_free(tour.free);
 	return tour.err;
-}
-
-/* Call the visitor for each block whose bit in tour->free is clear. */
-static void mi_walk_page(struct mi_tour *tour, struct mi_page *page)
-{
-	unsigned long index;
-
-	for_each_clear_bit(index, tour->free, page->capacity) {
-		void *p = (void *)(mi_page_start(page) + index * page->block_size);
-
-		if (!tour->visitor(tour->heap, p, page->block_size, tour->arg)) {
-			tour->err = -ECANCELED;
-			return;
-		}
-	}
-}
-
-static void mi_walk_theap(struct mi_tour *tour, struct mi_theap *theap)
-{
-	struct mi_page *page;
-	unsigned int bin;
-
-	for (bin = 1; bin < MI_BINS; bin++) {
-		for (page = theap->queue[bin].first; page; page = page->next) {
-			tour->err = mi_mark_free(tour, page);
-			if (!tour->err)
-				mi_walk_page(tour, page);
-			if (tour->err)
-				return;
-		}
-	}
-}
-
-static void mi_walk_abandoned(struct mi_tour *tour, unsigned int bin)
-{
-	struct mi_heap *mi = tour->heap->priv;
-	struct mi_page *page;
-
-	list_for_each_entry(page, &mi->abandoned[bin].pages, list) {
-		tour->err = mi_mark_free(tour, page);
-		if (!tour->err)
-			mi_walk_page(tour, page);
-		if (tour->err)
-			return;
-	}
 }
 
 typedef void (*mi_page_fn)(struct mi_tour *tour, struct mi_page *page);
@@ -1390,31 +1379,24 @@ static void mi_walk_full(struct mi_tour *tour, struct mi_page *page)
 {
 	u64 word = atomic64_read_acquire(&page->thread_free);
 
-	if (!tour->err && !(word & (MI_OWNED | MI_LISTED)) && mi_count_of(word))
-		mi_walk_page(tour, page);
+	if (tour->err || word & (MI_OWNED | MI_LISTED) || !mi_count_of(word))
+		return;
+	bitmap_zero(tour->free, page->capacity);
+	tour->err = mi_walk_page(tour, page);
 }
 
 static int mi_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 {
-	struct mi_heap *mi = heap->priv;
 	struct mi_tour tour;
-	unsigned long flags;
-	unsigned int bin;
 	int err;
 
 	err = mi_tour_init(&tour, heap);
 	if (err)
 		return err;
-	tour.theap_fn = mi_walk_theap;
 	tour.visitor = visitor;
 	tour.arg = arg;
 	mi_collect(heap, false);
-	mi_tour_theaps(&tour);
-	for (bin = 0; bin < MI_BINS && !tour.err; bin++) {
-		raw_spin_lock_irqsave(&mi->abandoned[bin].lock, flags);
-		mi_walk_abandoned(&tour, bin);
-		raw_spin_unlock_irqrestore(&mi->abandoned[bin].lock, flags);
-	}
+	mi_tour_pages(&tour);
 	if (!tour.err)
 		mi_scan_pages(&tour, 1, mi_walk_full);
 	bitmap_free(tour.free);

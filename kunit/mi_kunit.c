@@ -113,7 +113,19 @@ static unsigned int mi_test_fill(struct kunit *test, struct chaos_heap *heap,
 	return n;
 }
 
-#define MI_TEST_MAX	128
+#define MI_TEST_MAX	80
+
+/* Two blocks of one page. */
+static struct mi_page *mi_test_two(struct kunit *test, struct chaos_heap *heap,
+				   void *p[2])
+{
+	p[0] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+	p[1] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p[0]);
+	KUNIT_ASSERT_NOT_NULL(test, p[1]);
+	KUNIT_ASSERT_PTR_EQ(test, mi_test_page(p[0]), mi_test_page(p[1]));
+	return mi_test_page(p[0]);
+}
 
 static void mi_test_done(struct kunit *test, struct chaos_heap *heap)
 {
@@ -195,10 +207,7 @@ static void mi_local_free(struct kunit *test)
 	void *p[2];
 
 	migrate_disable();
-	p[0] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
-	p[1] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, p[0]);
-	page = mi_test_page(p[0]);
+	page = mi_test_two(test, heap, p);
 	KUNIT_EXPECT_EQ(test, page->used, 2);
 	chaos_heap_free(heap, p[0]);
 	KUNIT_EXPECT_EQ(test, page->used, 1);
@@ -216,10 +225,7 @@ static void mi_foreign_free(struct kunit *test)
 	void *p[2];
 
 	migrate_disable();
-	p[0] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
-	p[1] = chaos_heap_alloc(heap, MI_TEST_SIZE, GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, p[0]);
-	page = mi_test_page(p[0]);
+	page = mi_test_two(test, heap, p);
 	mi_free_in_hardirq(heap, p[0]);
 	KUNIT_EXPECT_EQ(test, page->used, 2);
 	KUNIT_EXPECT_EQ(test, page->local_free, 0);
@@ -351,6 +357,38 @@ static void mi_adopted_by_other_cpu(struct kunit *test)
 			0);
 	KUNIT_EXPECT_PTR_EQ(test, mi_test_page(h.p), page);
 	KUNIT_EXPECT_EQ(test, mi_test_flags(page), MI_OWNED);
+	migrate_enable();
+	mi_test_done(test, heap);
+}
+
+static bool mi_count_visit(struct chaos_heap *heap, void *p, size_t size,
+			   void *arg)
+{
+	unsigned int *n = arg;
+
+	++*n;
+	return true;
+}
+
+/* A walk finds the blocks of a FULL, a LISTED, an owned and a single page. */
+static void mi_walk_states(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_test_heap(test);
+	unsigned int first, second, walked = 0;
+	void *p[MI_TEST_MAX], *q[MI_TEST_MAX];
+
+	migrate_disable();
+	first = mi_test_fill(test, heap, p, MI_TEST_MAX);
+	second = mi_test_fill(test, heap, q, MI_TEST_MAX);
+	KUNIT_ASSERT_NOT_NULL(test, chaos_heap_alloc(heap, MI_BIN_MAX_SIZE + 1,
+						     GFP_KERNEL));
+	/* The first page, LISTED, and the last one, owned, get a hole each. */
+	mi_free_in_hardirq(heap, p[0]);
+	KUNIT_EXPECT_EQ(test, mi_test_flags(mi_test_page(p[1])), MI_LISTED);
+	KUNIT_EXPECT_EQ(test, mi_test_flags(mi_test_page(q[0])), 0);
+	chaos_heap_free(heap, q[second - 1]);
+	KUNIT_EXPECT_EQ(test, chaos_heap_walk(heap, mi_count_visit, &walked), 0);
+	KUNIT_EXPECT_EQ(test, walked, first - 1 + second - 1 + 1);
 	migrate_enable();
 	mi_test_done(test, heap);
 }
@@ -504,6 +542,7 @@ static struct kunit_case mi_cases[] = {
 	KUNIT_CASE(mi_listed_is_adopted),
 	KUNIT_CASE(mi_listed_is_freed),
 	KUNIT_CASE(mi_adopted_by_other_cpu),
+	KUNIT_CASE(mi_walk_states),
 	KUNIT_CASE(mi_single),
 	KUNIT_CASE(mi_exact_pointers),
 	KUNIT_CASE(mi_corrupt_link),
