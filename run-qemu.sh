@@ -191,7 +191,7 @@ print_gdb_command()
 	local symbols=''
 
 	[ ! -e "$VMLINUX" ] || symbols=" $VMLINUX"
-	say "waiting for gdb; in another terminal:"
+	say "waiting for gdb (Debian: gdb-multiarch); in another terminal:"
 	echo "    gdb-multiarch -ex 'set architecture aarch64' -ex 'target remote :1234'$symbols" >&2
 	say "symbols of the module, once it is loaded: add-symbol-file $BUILD/chaos_alloc.ko ADDRESS"
 	say "(ADDRESS is the guest's /sys/module/chaos_alloc/sections/.text)"

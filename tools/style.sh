@@ -80,6 +80,20 @@ warnings_clang()
 			KBUILD_EXTRA_SYMBOLS="$KUNIT_KERNEL/kdir/Module.symvers"
 }
 
+# The README's C is the sample's, to the letter.
+readme_example()
+{
+	local line
+
+	# shellcheck disable=SC2016  # these are Markdown's backticks
+	while IFS= read -r line; do
+		grep -qxF -- "$line" samples/chaos_sample.c || {
+			echo "README.md: not in samples/chaos_sample.c: $line"
+			return 1
+		}
+	done < <(sed -n '/^```c$/,/^```$/{/^```/d;p}' README.md)
+}
+
 main()
 {
 	need perl sparse shellcheck
@@ -88,6 +102,7 @@ main()
 	try "checkpatch --strict" checkpatch
 	try "kernel-doc" kernel_doc
 	try "shellcheck" shell_check
+	try "README's example" readme_example
 	try "sparse" sparse
 	try "W=1, gcc" warnings_gcc
 	try "W=1, clang" warnings_clang
