@@ -47,6 +47,12 @@ check:
 style:
 	@tools/style.sh
 
+count:
+	@tools/count.sh
+
+model:
+	@tools/model.sh
+
 help:
 	@echo "make                build the modules for the running kernel"
 	@echo "make KDIR=... ARCH=... CROSS_COMPILE=..."
@@ -56,8 +62,10 @@ help:
 	@echo "make check          run the tests in QEMU, on a plain and on a debug kernel"
 	@echo "  SUITES='chaos_tlsf*'  only these suites (a glob)"
 	@echo "  KERNELS=kunit         only on this kernel"
-	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings"
+	@echo "make count          count the instructions of single calls, in QEMU"
+	@echo "make model          have spin search a model of the page ownership protocol"
+	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings, fast paths"
 	@echo
 	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
 
-.PHONY: all modules check-kdir install clean check style help
+.PHONY: all modules check-kdir install clean check style count model help

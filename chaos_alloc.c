@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * chaos_alloc: module parameters, the default heap, and the API.
+ * chaos_alloc: the API that hands out blocks and takes them back.
  *
  * A call checks its arguments, finds the heap, and goes to the heap's engine with
  * preemption disabled.  The engine never sleeps.  When it has no memory, a
@@ -8,18 +8,14 @@
  * grow, waits a moment for what other CPUs keep); others get NULL, and
  * the heap's own worker, woken when free memory gets low, makes that rare.
  *
- * The default heap's engine is chosen once, at load time.  Static branches make
- * the calls of chaos_alloc() and chaos_free() direct ones.
+ * Heaps as a whole, and the module, are in heap.c.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/cpu.h>
-#include <linux/ctype.h>
 #include <linux/err.h>
 #include <linux/jump_label.h>
 #include <linux/kprobes.h>
 #include <linux/mm.h>
-#include <linux/module.h>
 #include <linux/overflow.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -30,21 +26,15 @@
 #include "compat.h"
 #include "engine.h"
 #include "evl_heap.h"
+#include "grow.h"
+#include "harden.h"
+#include "heap.h"
 #include "mi_heap.h"
+#include "sanitize.h"
 #include "tlsf.h"
 
-#define CHAOS_POOL_MIN		CHAOS_UNIT_SIZE
-#define CHAOS_POOL_DEFAULT	(16UL << 20)
-#define CHAOS_MAX_DEFAULT	(256UL << 20)
-
-/* Growth is due when less than this share of the pools is free. */
-#define CHAOS_LOW_SHIFT		3
-
-/* Allocations off the fast path from one heartbeat to the next. */
-#define CHAOS_HEARTBEAT		16
-
-/* How long a caller that may block waits for what other CPUs sit on. */
-#define CHAOS_COLLECT_TIMEOUT	(HZ / 10)
+/* Blocks that a bulk call handles before it lets others have the CPU. */
+#define CHAOS_BULK_BATCH	32
 
 /* What no pool can honour: zones, accounting, a promise not to fail. */
 #define CHAOS_GFP_REFUSED						\
@@ -52,22 +42,6 @@
 
 /* What keeps a request off the fast path. */
 #define CHAOS_GFP_SLOW		(CHAOS_GFP_REFUSED | __GFP_ZERO)
-
-static const struct chaos_engine * const chaos_engines[] = {
-	&chaos_mi_engine,
-	&chaos_tlsf_engine,
-	&chaos_evl_engine,
-};
-
-static struct chaos_heap *chaos_default __ro_after_init;
-static DEFINE_STATIC_KEY_TRUE(chaos_default_is_mi);
-static DEFINE_STATIC_KEY_FALSE(chaos_default_is_evl);
-
-/* All heaps, so that none survives the module. */
-static LIST_HEAD(chaos_heaps);
-static DEFINE_MUTEX(chaos_heaps_mutex);
-
-static struct workqueue_struct *chaos_wq __ro_after_init;
 
 /* --------------------------------- reports -------------------------------- */
 
@@ -79,6 +53,7 @@ static const char *chaos_verdict_text(enum chaos_verdict verdict)
 	case CHAOS_INTERIOR:	return "not the start of a block";
 	case CHAOS_FREED:	return "already freed";
 	case CHAOS_CORRUPT:	return "memory was overwritten";
+	case CHAOS_OVERRUN:	return "written past its end";
 	default:		return "fine";
 	}
 }
@@ -108,169 +83,6 @@ int chaos_unclean(struct chaos_heap *heap, const char *fmt, ...)
 	return -EUCLEAN;
 }
 
-/* --------------------------------- growth --------------------------------- */
-
-/*
- * heap->mutex, and no recursion into the file system or block layer under it:
- * a caller with GFP_NOFS or GFP_NOIO waits for whoever has the mutex, and must
- * not wait for itself.
- */
-static unsigned int chaos_heap_lock(struct chaos_heap *heap)
-{
-	unsigned int noio = memalloc_noio_save();
-
-	mutex_lock(&heap->mutex);
-	return noio;
-}
-
-static void chaos_heap_unlock(struct chaos_heap *heap, unsigned int noio)
-{
-	mutex_unlock(&heap->mutex);
-	memalloc_noio_restore(noio);
-}
-
-/*
- * The same, for what visits all CPUs.  In this order: a CPU hotplug callback
- * may allocate.
- */
-static unsigned int chaos_heap_lock_cpus(struct chaos_heap *heap)
-{
-	cpus_read_lock();
-	return chaos_heap_lock(heap);
-}
-
-static void chaos_heap_unlock_cpus(struct chaos_heap *heap, unsigned int noio)
-{
-	chaos_heap_unlock(heap, noio);
-	cpus_read_unlock();
-}
-
-/* Half of the memory is more than any module should lock away. */
-static size_t chaos_pool_limit(void)
-{
-	return totalram_pages() * PAGE_SIZE / 2;
-}
-
-/* Bytes that the heap may still grow by. */
-static size_t chaos_room(const struct chaos_heap *heap)
-{
-	if (heap->pool_bytes >= heap->max_size)
-		return 0;
-	return ALIGN_DOWN(heap->max_size - heap->pool_bytes, CHAOS_UNIT_SIZE);
-}
-
-/*
- * Set when the worker is to be woken.  If it has just @failed to grow the heap,
- * not before half of what is free now is gone: else every allocation would
- * wake it.
- */
-static void chaos_update_low_mark(struct chaos_heap *heap, bool failed)
-{
-	size_t mark = SIZE_MAX, held = READ_ONCE(heap->held);
-
-	lockdep_assert_held(&heap->mutex);
-	if (chaos_room(heap))
-		mark = heap->pool_bytes - (heap->pool_bytes >> CHAOS_LOW_SHIFT);
-	if (failed && held < heap->pool_bytes)
-		mark = max(mark, heap->pool_bytes - (heap->pool_bytes - held) / 2);
-	WRITE_ONCE(heap->low_mark, mark);
-}
-
-static int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
-{
-	int err;
-
-	lockdep_assert_held(&heap->mutex);
-	if (IS_ERR(pool))
-		return PTR_ERR(pool);
-	/* Listed and counted first: its blocks may be in use on return. */
-	list_add_tail(&pool->node, &heap->pools);
-	err = heap->engine->add_pool(heap, pool);
-	if (err) {
-		list_del(&pool->node);
-		chaos_pool_free(pool);
-		return err;
-	}
-	heap->nr_pools++;
-	heap->pool_bytes += pool->size;
-	return 0;
-}
-
-static int chaos_new_pool(struct chaos_heap *heap, size_t size, gfp_t gfp)
-{
-	return chaos_add_pool(heap, chaos_pool_create(heap, size, gfp));
-}
-
-/*
- * Double the heap, or add @need bytes if that is more, as far as max_size
- * allows.  If so much memory is not to be had, @need will do.
- */
-static int chaos_grow_locked(struct chaos_heap *heap, size_t need)
-{
-	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY;
-	size_t want;
-	int err;
-
-	lockdep_assert_held(&heap->mutex);
-	want = min(max(need, heap->pool_bytes), chaos_room(heap));
-	if (!want || want < need)
-		return -ENOSPC;
-	err = chaos_new_pool(heap, want, gfp);
-	if (err && want > need)
-		err = chaos_new_pool(heap, need, gfp);
-	if (!err)
-		atomic_long_inc(&heap->grows);
-	return err;
-}
-
-/*
- * Grow for a request that failed when the heap had grown @grows times.  If it
- * has grown since, that may have been enough: try again first.
- */
-static bool chaos_grow_for(struct chaos_heap *heap, size_t size, size_t align,
-			   long grows)
-{
-	size_t need = heap->engine->pool_need(heap, size, align);
-	unsigned int noio;
-	int err = 0;
-
-	if (need > SIZE_MAX - CHAOS_UNIT_SIZE)
-		return false;
-	noio = chaos_heap_lock(heap);
-	if (atomic_long_read(&heap->grows) == grows)
-		err = chaos_grow_locked(heap, ALIGN(need, CHAOS_UNIT_SIZE));
-	chaos_update_low_mark(heap, err);
-	chaos_heap_unlock(heap, noio);
-	return !err;
-}
-
-static void chaos_grow_work(struct work_struct *work)
-{
-	struct chaos_heap *heap = container_of(work, struct chaos_heap, grow_work);
-	unsigned int noio = chaos_heap_lock(heap);
-	int err = chaos_grow_locked(heap, CHAOS_UNIT_SIZE);
-
-	chaos_update_low_mark(heap, err);
-	chaos_heap_unlock(heap, noio);
-}
-
-static void chaos_grow_irq(struct irq_work *work)
-{
-	struct chaos_heap *heap = container_of(work, struct chaos_heap, grow_irq);
-
-	queue_work(chaos_wq, &heap->grow_work);
-}
-
-/*
- * The mark is lifted out of the way until the worker has set it anew.  irq_work
- * is what may be queued from NMI and under any lock.
- */
-void chaos_wake_grower(struct chaos_heap *heap)
-{
-	WRITE_ONCE(heap->low_mark, SIZE_MAX);
-	irq_work_queue(&heap->grow_irq);
-}
-
 /* --------------------------------- look-up -------------------------------- */
 
 /* The pool of @p if it is one of @heap's; else NULL, and *verdict says why. */
@@ -285,9 +97,12 @@ chaos_pool_in(struct chaos_heap *heap, const void *p, enum chaos_verdict *verdic
 	return NULL;
 }
 
-/* What the engine knows of @p, or a report and false. */
-static bool chaos_query(struct chaos_heap *heap, const void *p,
-			struct chaos_block *block, unsigned long caller)
+/*
+ * What the engine knows of @p.  If somebody frees it at the same moment, the size may
+ * be anything: one that leaves the pool tells that this is so.
+ */
+static enum chaos_verdict chaos_look_up(struct chaos_heap *heap, const void *p,
+					struct chaos_block *block)
 {
 	enum chaos_verdict verdict;
 	struct chaos_pool *pool;
@@ -296,52 +111,55 @@ static bool chaos_query(struct chaos_heap *heap, const void *p,
 	pool = chaos_pool_in(heap, p, &verdict);
 	if (pool)
 		verdict = heap->engine->query(heap, pool, p, block);
+	if (verdict == CHAOS_OK &&
+	    (block->size > chaos_pool_end(pool) - (unsigned long)p ||
+	     chaos_san_is_waiting(heap, p)))
+		verdict = CHAOS_FREED;
 	preempt_enable();
+	return verdict;
+}
+
+/* The same, or a report and false. */
+static bool chaos_query(struct chaos_heap *heap, const void *p,
+			struct chaos_block *block, unsigned long caller)
+{
+	enum chaos_verdict verdict = chaos_look_up(heap, p, block);
+
 	if (likely(verdict == CHAOS_OK))
 		return true;
 	chaos_report(heap, p, verdict, caller);
 	return false;
 }
 
-/* ------------------------------- collection ------------------------------- */
-
-static void chaos_collect_work(struct work_struct *work)
+/* The same for those who want to know what the client may use: block->size. */
+static bool chaos_query_client(struct chaos_heap *heap, const void *p,
+			       struct chaos_block *block, unsigned long caller)
 {
-	struct chaos_heap *heap = container_of(work, struct chaos_heap,
-					       collect_work);
-	unsigned int noio = chaos_heap_lock_cpus(heap);
+	bool intact;
 
-	heap->engine->collect(heap, true);
-	WRITE_ONCE(heap->collects, heap->collects + 1);
-	chaos_heap_unlock_cpus(heap, noio);
-	wake_up_all(&heap->collect_wait);
-}
-
-/*
- * Have all CPUs give back what they keep.  This goes through a worker, and with
- * a timeout, because it waits for each CPU in turn: an allocation must not
- * hang where one of them does not schedule, or CPU hotplug is under way,
- * perhaps by the caller itself.
- */
-static void chaos_collect_wait(struct chaos_heap *heap)
-{
-	unsigned long before = READ_ONCE(heap->collects);
-
-	queue_work(chaos_wq, &heap->collect_work);
-	wait_event_timeout(heap->collect_wait,
-			   READ_ONCE(heap->collects) != before,
-			   CHAOS_COLLECT_TIMEOUT);
+	if (!chaos_query(heap, p, block, caller))
+		return false;
+	if (chaos_is_hardened(heap))
+		block->size = chaos_harden_client_size(heap, p, block->size,
+						       &intact);
+	return true;
 }
 
 /* ------------------------------- allocation ------------------------------- */
+
+static noinline __cold void chaos_gfp_warn(struct chaos_heap *heap, gfp_t gfp,
+					   unsigned long caller)
+{
+	pr_warn_once("heap %s: %pS: gfp %pGg cannot be honoured\n", heap->name,
+		     (void *)caller, &gfp);
+}
 
 static bool chaos_gfp_refused(struct chaos_heap *heap, gfp_t gfp,
 			      unsigned long caller)
 {
 	if (likely(!(gfp & CHAOS_GFP_REFUSED)))
 		return false;
-	pr_warn_once("heap %s: %pS: gfp %pGg cannot be honoured\n", heap->name,
-		     (void *)caller, &gfp);
+	chaos_gfp_warn(heap, gfp, caller);
 	return true;
 }
 
@@ -369,27 +187,94 @@ static __always_inline void *chaos_engine_alloc(struct chaos_heap *heap,
 	return p;
 }
 
+/* What the engine is asked for when the client wants @size. */
+static size_t chaos_engine_size(const struct chaos_heap *heap, size_t size)
+{
+	if (chaos_is_hardened(heap))
+		return chaos_harden_size(size);
+	return max(size, CHAOS_SAN_MIN_SIZE);
+}
+
+static size_t chaos_engine_align(const struct chaos_heap *heap, size_t size,
+				 size_t align)
+{
+	return chaos_is_hardened(heap) ? chaos_harden_align(heap, size, align) :
+					 align;
+}
+
+/* The block at @p has got its size from the engine: write its canary. */
+static void chaos_harden_block(struct chaos_heap *heap, void *p, size_t size)
+{
+	struct chaos_block block;
+
+	if (chaos_look_up(heap, p, &block) == CHAOS_OK)
+		chaos_harden_lay(heap, p, block.size, size);
+}
+
+static noinline void *chaos_take_hardened(struct chaos_heap *heap, size_t size,
+					  size_t align)
+{
+	void *p;
+
+	chaos_harden_begin(heap);
+	p = chaos_engine_alloc(heap, chaos_engine_size(heap, size),
+			       chaos_engine_align(heap, size, align));
+	if (p)
+		chaos_harden_block(heap, p, size);
+	chaos_harden_end(heap);
+	return p;
+}
+
+/* A block that the client can have @size bytes of, or NULL. */
+static __always_inline void *chaos_take(struct chaos_heap *heap, size_t size,
+					size_t align)
+{
+	if (chaos_is_hardened(heap))
+		return chaos_take_hardened(heap, size, align);
+	return chaos_engine_alloc(heap, chaos_engine_size(heap, size), align);
+}
+
 /*
- * Run the client's hook.  in_deferred is a lock that is only tried: it keeps the
- * hook from being entered from within, or on two CPUs at once, and protects
- * the hook's pointer, argument and count.
+ * Call the client's hook for the heartbeat @beat, unless it has heard of a later
+ * one.  in_deferred is a lock that is only tried: it keeps the hook from being
+ * entered from within, or on two CPUs at once, and protects the hook's
+ * pointer, its argument, and what it has heard.
  */
-static noinline void chaos_heartbeat(struct chaos_heap *heap, bool force)
+static void chaos_call_hook(struct chaos_heap *heap, bool force, u64 beat)
 {
 	chaos_deferred_free fn;
 
 	if (in_nmi() || atomic_cmpxchg_acquire(&heap->in_deferred, 0, 1))
 		return;
 	fn = heap->deferred_free;
-	if (fn && (force || !(++heap->ticks % CHAOS_HEARTBEAT)))
-		fn(heap, force, ++heap->heartbeat, heap->deferred_arg);
+	if (fn && (force || beat > heap->heard)) {
+		heap->heard = max(heap->heard, beat);
+		fn(heap, force, beat, heap->deferred_arg);
+	}
 	atomic_set_release(&heap->in_deferred, 0);
 }
 
-/* The engine has nothing: may the caller wait for more? */
-static void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
-				  size_t align, gfp_t gfp)
+/* One more allocation while there is a hook. */
+static noinline void chaos_heartbeat(struct chaos_heap *heap)
 {
+	u64 ticks = atomic64_inc_return(&heap->ticks);
+
+	if (!(ticks % READ_ONCE(heap->options.heartbeat)))
+		chaos_call_hook(heap, false,
+				atomic64_inc_return(&heap->heartbeat));
+}
+
+static noinline void chaos_force_hook(struct chaos_heap *heap)
+{
+	chaos_call_hook(heap, true, atomic64_read(&heap->heartbeat));
+}
+
+/* The engine has nothing: may the caller wait for more? */
+static noinline void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
+					   size_t align, gfp_t gfp)
+{
+	size_t need = chaos_engine_size(heap, size);
+	size_t need_align = chaos_engine_align(heap, size, align);
 	void *p = NULL;
 	long grows;
 
@@ -398,17 +283,18 @@ static void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
 	do {
 		/* The engine's lock orders what was added before the count. */
 		grows = atomic_long_read(&heap->grows);
-		p = chaos_engine_alloc(heap, size, align);
-	} while (!p && chaos_grow_for(heap, size, align, grows));
+		p = chaos_take(heap, size, align);
+	} while (!p && chaos_grow_for(heap, need, need_align, grows));
 	/* Only mimalloc's CPUs keep something. */
 	if (p || !heap->theaps)
 		return p;
 	chaos_collect_wait(heap);
-	return chaos_engine_alloc(heap, size, align);
+	return chaos_take(heap, size, align);
 }
 
-static __cold void chaos_failed(struct chaos_heap *heap, size_t size,
-				size_t align, gfp_t gfp, unsigned long caller)
+static noinline __cold void chaos_failed(struct chaos_heap *heap, size_t size,
+					 size_t align, gfp_t gfp,
+					 unsigned long caller)
 {
 	atomic_long_inc(&heap->failures);
 	if (!(gfp & __GFP_NOWARN))
@@ -421,11 +307,11 @@ static __cold void chaos_failed(struct chaos_heap *heap, size_t size,
  * Clear a block from byte @from up to its usable end: chaos_realloc() with
  * __GFP_ZERO knows no other end.
  */
-static void chaos_clear(struct chaos_heap *heap, void *p, size_t from)
+static noinline void chaos_clear(struct chaos_heap *heap, void *p, size_t from)
 {
 	struct chaos_block block;
 
-	if (chaos_query(heap, p, &block, _RET_IP_) && from < block.size)
+	if (chaos_query_client(heap, p, &block, _RET_IP_) && from < block.size)
 		memset(p + from, 0, block.size - from);
 }
 
@@ -442,16 +328,16 @@ static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 	if (unlikely(!size))
 		return ZERO_SIZE_PTR;
 	if (unlikely(READ_ONCE(heap->deferred_free)))
-		chaos_heartbeat(heap, false);
+		chaos_heartbeat(heap);
 	if (unlikely(size > CHAOS_SIZE_MAX)) {
 		chaos_failed(heap, size, align, gfp, caller);
 		return NULL;
 	}
 
-	p = chaos_engine_alloc(heap, size, align);
+	p = chaos_take(heap, size, align);
 	if (unlikely(!p)) {
 		if (READ_ONCE(heap->deferred_free))
-			chaos_heartbeat(heap, true);
+			chaos_force_hook(heap);
 		p = chaos_alloc_blocking(heap, size, align, gfp);
 		if (!p) {
 			chaos_failed(heap, size, align, gfp, caller);
@@ -460,6 +346,7 @@ static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 	}
 	if (gfp & __GFP_ZERO)
 		chaos_clear(heap, p, 0);
+	chaos_san_alloc(heap, p, size, gfp);
 	return p;
 }
 
@@ -474,11 +361,14 @@ static __always_inline void *chaos_alloc_inline(struct chaos_heap *heap,
 {
 	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_LOCKDEP))
 		might_alloc(gfp);
-	if (likely(size <= MI_SMALL_MAX && !(gfp & CHAOS_GFP_SLOW))) {
-		void *p = mi_alloc_fast(heap, size);
+	if (likely(size <= READ_ONCE(heap->fast_max) && !(gfp & CHAOS_GFP_SLOW))) {
+		size_t least = size ? CHAOS_SAN_MIN_SIZE : 0;
+		void *p = mi_alloc_fast(heap, max(size, least));
 
-		if (likely(p))
+		if (likely(p)) {
+			chaos_san_alloc(heap, p, size, gfp);
 			return p;
+		}
 	}
 	return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
 }
@@ -572,33 +462,6 @@ void *chaos_alloc_aligned(size_t size, size_t align, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(chaos_alloc_aligned);
 
-/**
- * chaos_alloc_bulk() - allocate several blocks of one size from the default heap
- * @size: bytes of each, not 0
- * @gfp: see chaos_alloc()
- * @n: how many
- * @p: where to put the pointers
- *
- * All or nothing, as kmem_cache_alloc_bulk().
- *
- * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
- * Return: @n, or 0 if not all of them could be had
- */
-size_t chaos_alloc_bulk(size_t size, gfp_t gfp, size_t n, void **p)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		p[i] = chaos_alloc_default(size, gfp, _RET_IP_);
-		if (!p[i]) {
-			chaos_free_bulk(i, p);
-			return 0;
-		}
-	}
-	return n;
-}
-EXPORT_SYMBOL_GPL(chaos_alloc_bulk);
-
 /* --------------------------------- freeing -------------------------------- */
 
 /* Direct calls for the default heap; @heap is that one. */
@@ -612,6 +475,53 @@ chaos_default_free(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 	return tlsf_op_free(heap, pool, p);
 }
 
+/* The engine takes the block at @p back, and decides whether it was live. */
+static enum chaos_verdict chaos_engine_free(struct chaos_heap *heap, void *p)
+{
+	enum chaos_verdict verdict;
+	struct chaos_pool *pool;
+
+	if (chaos_san_must_defer())
+		return chaos_san_defer_free(heap, p) ? CHAOS_OK : CHAOS_FREED;
+	preempt_disable();
+	pool = chaos_pool_in(heap, p, &verdict);
+	if (pool)
+		verdict = heap->engine->free(heap, pool, p);
+	preempt_enable();
+	return verdict;
+}
+
+/* A block that was written past its end is freed, too. */
+static enum chaos_verdict chaos_free_hardened(struct chaos_heap *heap, void *p,
+					      size_t usable)
+{
+	enum chaos_verdict verdict, freed = CHAOS_OK;
+
+	chaos_harden_begin(heap);
+	verdict = chaos_harden_bury(heap, p, usable);
+	if (verdict != CHAOS_FREED)
+		freed = chaos_engine_free(heap, p);
+	chaos_harden_end(heap);
+	return freed == CHAOS_OK ? verdict : freed;
+}
+
+/* Look before anything is done; nothing is touched but a live block. */
+static noinline void chaos_free_slow(struct chaos_heap *heap, void *p,
+				     unsigned long caller)
+{
+	enum chaos_verdict verdict;
+	struct chaos_block block;
+
+	if (!chaos_query(heap, p, &block, caller))
+		return;
+	if (chaos_is_hardened(heap))
+		verdict = chaos_free_hardened(heap, p, block.size);
+	else
+		verdict = chaos_engine_free(heap, p);
+	if (verdict != CHAOS_OK)
+		chaos_report(heap, p, verdict, caller);
+}
+
 static __always_inline void chaos_free_inline(struct chaos_heap *heap,
 					      const void *p, bool is_default,
 					      unsigned long caller)
@@ -621,6 +531,10 @@ static __always_inline void chaos_free_inline(struct chaos_heap *heap,
 
 	if (unlikely(ZERO_OR_NULL_PTR(p)))
 		return;
+	if (CHAOS_SAN_KMEMLEAK || chaos_is_hardened(heap)) {
+		chaos_free_slow(heap, (void *)p, caller);
+		return;
+	}
 	preempt_disable();
 	pool = chaos_pool_in(heap, p, &verdict);
 	if (likely(pool))
@@ -654,20 +568,6 @@ __kprobes void chaos_free(const void *p)
 EXPORT_SYMBOL_GPL(chaos_free);
 
 /**
- * chaos_free_bulk() - free several blocks of the default heap
- * @n: how many
- * @p: the blocks; NULL and ZERO_SIZE_PTR are skipped
- *
- * Context: any.
- */
-void chaos_free_bulk(size_t n, void **p)
-{
-	while (n--)
-		chaos_free_inline(chaos_default, p[n], true, _RET_IP_);
-}
-EXPORT_SYMBOL_GPL(chaos_free_bulk);
-
-/**
  * chaos_free_sensitive() - clear a block of the default heap and free it
  * @p: the block, NULL or ZERO_SIZE_PTR
  *
@@ -680,7 +580,7 @@ void chaos_free_sensitive(const void *p)
 	struct chaos_block block;
 
 	if (ZERO_OR_NULL_PTR(p) ||
-	    !chaos_query(chaos_default, p, &block, _RET_IP_))
+	    !chaos_query_client(chaos_default, p, &block, _RET_IP_))
 		return;
 	memzero_explicit((void *)p, block.size);
 	chaos_do_free(chaos_default, p, _RET_IP_);
@@ -692,8 +592,9 @@ static size_t chaos_do_usable_size(struct chaos_heap *heap, const void *p,
 {
 	struct chaos_block block;
 
-	if (ZERO_OR_NULL_PTR(p) || !chaos_query(heap, p, &block, caller))
+	if (ZERO_OR_NULL_PTR(p) || !chaos_query_client(heap, p, &block, caller))
 		return 0;
+	chaos_san_expose(heap, p, block.size);
 	return block.size;
 }
 
@@ -713,14 +614,55 @@ EXPORT_SYMBOL_GPL(chaos_usable_size);
 
 /* ------------------------------ reallocation ------------------------------ */
 
-static bool chaos_resize(struct chaos_heap *heap, void *p, size_t size)
+static noinline bool chaos_resize_hardened(struct chaos_heap *heap, void *p,
+					   size_t size)
 {
 	bool done;
 
+	chaos_harden_begin(heap);
 	preempt_disable();
-	done = heap->engine->resize(heap, chaos_pool_of(p), p, size);
+	done = heap->engine->resize(heap, chaos_pool_of(p), p,
+				    chaos_engine_size(heap, size));
 	preempt_enable();
+	if (done)
+		chaos_harden_block(heap, p, size);
+	chaos_harden_end(heap);
 	return done;
+}
+
+/* In place; of the block's bytes, the client has had @old_size. */
+static bool chaos_resize(struct chaos_heap *heap, void *p, size_t size,
+			 size_t old_size, gfp_t gfp)
+{
+	bool done;
+
+	if (size > CHAOS_SIZE_MAX || chaos_san_must_defer())
+		return false;
+	/* What is cut off may be somebody else's at once. */
+	if (size <= old_size)
+		chaos_san_resize(heap, p, size, gfp);
+	if (chaos_is_hardened(heap)) {
+		done = chaos_resize_hardened(heap, p, size);
+	} else {
+		preempt_disable();
+		done = heap->engine->resize(heap, chaos_pool_of(p), p,
+					    chaos_engine_size(heap, size));
+		preempt_enable();
+	}
+	if (done && size > old_size)
+		chaos_san_resize(heap, p, size, gfp);
+	return done;
+}
+
+/* There is no memory to move a block to that shall have less: it stays. */
+static void *chaos_keep(struct chaos_heap *heap, void *p, size_t size)
+{
+	if (chaos_is_hardened(heap)) {
+		chaos_harden_begin(heap);
+		chaos_harden_block(heap, p, size);
+		chaos_harden_end(heap);
+	}
+	return p;
 }
 
 /* To make a block smaller must not fail, and is not worth a wait. */
@@ -728,19 +670,40 @@ static void *chaos_move(struct chaos_heap *heap, void *old,
 			const struct chaos_block *block, size_t size,
 			gfp_t gfp, unsigned long caller)
 {
-	bool shrinks = size <= block->size;
 	void *p;
 
-	if (shrinks)
-		p = chaos_engine_alloc(heap, size, block->align);
-	else
+	if (size <= block->size) {
+		if (READ_ONCE(heap->deferred_free))
+			chaos_heartbeat(heap);
+		p = chaos_take(heap, size, block->align);
+		if (!p)
+			return chaos_keep(heap, old, size);
+		chaos_san_alloc(heap, p, size, gfp);
+	} else {
 		p = chaos_alloc_slow(heap, size, block->align, gfp & ~__GFP_ZERO,
 				     caller);
-	if (!p)
-		return shrinks ? old : NULL;
+		if (!p)
+			return NULL;
+	}
 	memcpy(p, old, min(size, block->size));
 	chaos_do_free(heap, old, caller);
 	return p;
+}
+
+/* A block that was written past its end gets one report, and a new canary. */
+static void chaos_mend(struct chaos_heap *heap, void *p,
+		       struct chaos_block *block, unsigned long caller)
+{
+	size_t usable = block->size;
+	bool intact;
+
+	block->size = chaos_harden_client_size(heap, p, usable, &intact);
+	if (intact)
+		return;
+	chaos_report(heap, p, CHAOS_OVERRUN, caller);
+	chaos_harden_begin(heap);
+	chaos_harden_lay(heap, p, usable, block->size);
+	chaos_harden_end(heap);
 }
 
 static void *chaos_do_realloc(struct chaos_heap *heap, const void *old,
@@ -759,7 +722,9 @@ static void *chaos_do_realloc(struct chaos_heap *heap, const void *old,
 	if (chaos_gfp_refused(heap, gfp, caller) ||
 	    !chaos_query(heap, old, &block, caller))
 		return NULL;
-	if (size > CHAOS_SIZE_MAX || !chaos_resize(heap, p, size))
+	if (chaos_is_hardened(heap))
+		chaos_mend(heap, p, &block, caller);
+	if (!chaos_resize(heap, p, size, block.size, gfp))
 		p = chaos_move(heap, p, &block, size, gfp, caller);
 	if (p && gfp & __GFP_ZERO)
 		chaos_clear(heap, p, min(size, block.size));
@@ -787,12 +752,131 @@ void *chaos_realloc(const void *p, size_t size, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(chaos_realloc);
 
-/* ----------------------------- heaps of one's own ------------------------- */
+/* ----------------------------------- bulk --------------------------------- */
 
-static struct chaos_heap *chaos_heap_or_default(struct chaos_heap *heap)
+/* Several blocks by one call of the engine; as many as it has at hand. */
+static size_t chaos_take_bulk(struct chaos_heap *heap, size_t size, gfp_t gfp,
+			      size_t n, void **p)
 {
-	return heap ?: chaos_default;
+	size_t got, i;
+
+	if (!heap->engine->alloc_bulk || chaos_is_hardened(heap) ||
+	    READ_ONCE(heap->deferred_free) || gfp & CHAOS_GFP_REFUSED ||
+	    !size || size > CHAOS_SIZE_MAX)
+		return 0;
+	preempt_disable();
+	got = heap->engine->alloc_bulk(heap, chaos_engine_size(heap, size),
+				       min_t(size_t, n, CHAOS_BULK_BATCH), p);
+	preempt_enable();
+	for (i = 0; i < got && (CHAOS_SAN || gfp & __GFP_ZERO); i++) {
+		if (gfp & __GFP_ZERO)
+			chaos_clear(heap, p[i], 0);
+		chaos_san_alloc(heap, p[i], size, gfp);
+	}
+	return got;
 }
+
+/* Those before @p[n] that are none of NULL and ZERO_SIZE_PTR. */
+static size_t chaos_bulk_run(size_t n, void **p)
+{
+	size_t i = 0;
+
+	while (i < n && !ZERO_OR_NULL_PTR(p[i]))
+		i++;
+	return i;
+}
+
+/* Free the first of @p that one call of the engine can; how many were dealt with. */
+static size_t chaos_free_run(struct chaos_heap *heap, size_t n, void **p,
+			     unsigned long caller)
+{
+	enum chaos_verdict verdict;
+	size_t run, done;
+
+	run = chaos_bulk_run(min_t(size_t, n, CHAOS_BULK_BATCH), p);
+	if (!run)
+		return 1;
+	preempt_disable();
+	done = heap->engine->free_bulk(heap, run, p, &verdict);
+	preempt_enable();
+	if (likely(done == run))
+		return run;
+	chaos_report(heap, p[done], verdict, caller);
+	return done + 1;
+}
+
+static void chaos_do_free_bulk(struct chaos_heap *heap, size_t n, void **p,
+			       unsigned long caller)
+{
+	size_t i = 0;
+
+	while (i < n) {
+		if (!heap->engine->free_bulk || chaos_is_hardened(heap) ||
+		    chaos_san_must_defer() || chaos_san_any_waiting(heap))
+			chaos_do_free(heap, p[i++], caller);
+		else
+			i += chaos_free_run(heap, n - i, p + i, caller);
+	}
+}
+
+static size_t chaos_do_alloc_bulk(struct chaos_heap *heap, size_t size,
+				  gfp_t gfp, size_t n, void **p,
+				  unsigned long caller)
+{
+	size_t i = 0, got;
+
+	might_alloc(gfp);
+	while (i < n) {
+		got = chaos_take_bulk(heap, size, gfp, n - i, p + i);
+		i += got;
+		if (got)
+			continue;
+		/* One by one, with all that can be done to get it. */
+		p[i] = chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
+		if (!p[i]) {
+			chaos_do_free_bulk(heap, i, p, caller);
+			return 0;
+		}
+		i++;
+	}
+	return n;
+}
+
+/**
+ * chaos_alloc_bulk() - allocate several blocks of one size from the default heap
+ * @size: bytes of each, not 0
+ * @gfp: see chaos_alloc()
+ * @n: how many
+ * @p: where to put the pointers
+ *
+ * All or nothing, as kmem_cache_alloc_bulk().
+ *
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
+ * Return: @n, or 0 if not all of them could be had
+ */
+size_t chaos_alloc_bulk(size_t size, gfp_t gfp, size_t n, void **p)
+{
+	return chaos_do_alloc_bulk(chaos_default, size, gfp, n, p, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(chaos_alloc_bulk);
+
+/**
+ * chaos_free_bulk() - free several blocks of the default heap
+ * @n: how many
+ * @p: the blocks; NULL and ZERO_SIZE_PTR are skipped
+ *
+ * Each that is no live block of the default heap is reported as by chaos_free();
+ * the others are freed.
+ *
+ * Context: any.
+ */
+void chaos_free_bulk(size_t n, void **p)
+{
+	chaos_do_free_bulk(chaos_default, n, p, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(chaos_free_bulk);
+
+/* ----------------------------- heaps of one's own ------------------------- */
 
 /**
  * chaos_heap_alloc() - allocate from a heap
@@ -881,6 +965,44 @@ __kprobes void chaos_heap_free(struct chaos_heap *heap, const void *p)
 EXPORT_SYMBOL_GPL(chaos_heap_free);
 
 /**
+ * chaos_heap_alloc_bulk() - allocate several blocks of one size from a heap
+ * @heap: the heap, or NULL for the default heap
+ * @size: bytes of each, not 0
+ * @gfp: see chaos_alloc()
+ * @n: how many
+ * @p: where to put the pointers
+ *
+ * All or nothing, as kmem_cache_alloc_bulk().
+ *
+ * Context: any.  Sleeps only if @gfp allows it and there is no memory left.
+ * Return: @n, or 0 if not all of them could be had
+ */
+size_t chaos_heap_alloc_bulk(struct chaos_heap *heap, size_t size, gfp_t gfp,
+			     size_t n, void **p)
+{
+	return chaos_do_alloc_bulk(chaos_heap_or_default(heap), size, gfp, n, p,
+				   _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(chaos_heap_alloc_bulk);
+
+/**
+ * chaos_heap_free_bulk() - free several blocks of a heap
+ * @heap: the heap, or NULL for the default heap
+ * @n: how many
+ * @p: the blocks; NULL and ZERO_SIZE_PTR are skipped
+ *
+ * Each that is no live block of this heap is reported as by chaos_heap_free();
+ * the others are freed.
+ *
+ * Context: any.
+ */
+void chaos_heap_free_bulk(struct chaos_heap *heap, size_t n, void **p)
+{
+	chaos_do_free_bulk(chaos_heap_or_default(heap), n, p, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(chaos_heap_free_bulk);
+
+/**
  * chaos_heap_usable_size() - bytes of a block that may be used
  * @heap: the heap, or NULL for the default heap
  * @p: the block, NULL or ZERO_SIZE_PTR
@@ -917,484 +1039,3 @@ bool chaos_heap_owns(struct chaos_heap *heap, const void *p)
 }
 EXPORT_SYMBOL_GPL(chaos_heap_owns);
 
-/**
- * chaos_heap_add_pool() - give a heap memory of the caller's
- * @heap: the heap, or NULL for the default heap
- * @mem: any kernel memory; it must stay valid until the heap is destroyed
- * @size: its bytes.  Only whole 64 KiB units that are aligned to 64 KiB are
- *	used.
- *
- * Not limited by max_size.
- *
- * Context: task; may sleep.
- * Return: 0; -EINVAL if no whole unit is in the range or it is not the kernel's;
- * -EEXIST if part of it is in a pool already; -ENOMEM
- */
-int chaos_heap_add_pool(struct chaos_heap *heap, void *mem, size_t size)
-{
-	unsigned int noio;
-	int err;
-
-	heap = chaos_heap_or_default(heap);
-	noio = chaos_heap_lock(heap);
-	err = chaos_add_pool(heap, chaos_pool_adopt(heap, mem, size));
-	chaos_update_low_mark(heap, false);
-	chaos_heap_unlock(heap, noio);
-	return err;
-}
-EXPORT_SYMBOL_GPL(chaos_heap_add_pool);
-
-/**
- * chaos_heap_check() - walk every structure of a heap
- * @heap: the heap, or NULL for the default heap
- *
- * The heap may be in use meanwhile.
- *
- * Context: task; may sleep.
- * Return: 0; -EUCLEAN and a report of the first broken invariant; -ENOMEM
- */
-int chaos_heap_check(struct chaos_heap *heap)
-{
-	unsigned int noio;
-	int err;
-
-	heap = chaos_heap_or_default(heap);
-	noio = chaos_heap_lock_cpus(heap);
-	err = heap->engine->check(heap);
-	chaos_heap_unlock_cpus(heap, noio);
-	return err;
-}
-EXPORT_SYMBOL_GPL(chaos_heap_check);
-
-/**
- * chaos_heap_walk() - visit every live block
- * @heap: the heap, or NULL for the default heap
- * @visitor: called for each
- * @arg: passed on
- *
- * If the heap is in use meanwhile, blocks that come or go may be missed, and those
- * whose page changes hands may be visited twice.
- *
- * Context: task; may sleep.
- * Return: 0; -ECANCELED if the visitor returned false; -EUCLEAN if the heap is
- * damaged; -ENOMEM
- */
-int chaos_heap_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
-{
-	unsigned int noio;
-	int err;
-
-	heap = chaos_heap_or_default(heap);
-	noio = chaos_heap_lock_cpus(heap);
-	err = heap->engine->walk(heap, visitor, arg);
-	chaos_heap_unlock_cpus(heap, noio);
-	return err;
-}
-EXPORT_SYMBOL_GPL(chaos_heap_walk);
-
-static size_t chaos_meta_bytes(struct chaos_heap *heap)
-{
-	struct chaos_pool *pool;
-	size_t bytes = 0;
-
-	lockdep_assert_held(&heap->mutex);
-	list_for_each_entry(pool, &heap->pools, node)
-		bytes += pool->meta_size;
-	return bytes;
-}
-
-/**
- * chaos_heap_stats() - a snapshot of a heap's figures
- * @heap: the heap, or NULL for the default heap
- * @stats: filled in
- *
- * Context: task; may sleep.
- */
-void chaos_heap_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats)
-{
-	unsigned int noio;
-
-	heap = chaos_heap_or_default(heap);
-	noio = chaos_heap_lock(heap);
-	*stats = (struct chaos_heap_stats){
-		.name		 = heap->name,
-		.allocator	 = heap->engine->name,
-		.pools		 = heap->nr_pools,
-		.pool_bytes	 = heap->pool_bytes,
-		.meta_bytes	 = chaos_meta_bytes(heap),
-		.max_bytes	 = max(heap->max_size, heap->pool_bytes),
-		.held_bytes	 = READ_ONCE(heap->held),
-		.peak_held_bytes = READ_ONCE(heap->peak_held),
-		.grows		 = atomic_long_read(&heap->grows),
-		.failures	 = atomic_long_read(&heap->failures),
-		.bad_frees	 = atomic_long_read(&heap->bad_frees),
-	};
-	heap->engine->count(heap, &stats->live_blocks, &stats->live_bytes);
-	chaos_heap_unlock(heap, noio);
-}
-EXPORT_SYMBOL_GPL(chaos_heap_stats);
-
-/**
- * chaos_heap_collect() - tidy a heap up
- * @heap: the heap, or NULL for the default heap
- * @force: give back to the pools whatever is empty and kept for reuse;
- *	otherwise only what is overdue
- *
- * Context: task; may sleep.
- */
-void chaos_heap_collect(struct chaos_heap *heap, bool force)
-{
-	unsigned int noio;
-
-	heap = chaos_heap_or_default(heap);
-	noio = chaos_heap_lock_cpus(heap);
-	heap->engine->collect(heap, force);
-	chaos_heap_unlock_cpus(heap, noio);
-}
-EXPORT_SYMBOL_GPL(chaos_heap_collect);
-
-static bool chaos_try_hook(struct chaos_heap *heap, chaos_deferred_free fn,
-			   void *arg)
-{
-	if (atomic_cmpxchg_acquire(&heap->in_deferred, 0, 1))
-		return false;
-	WRITE_ONCE(heap->deferred_free, fn);
-	heap->deferred_arg = arg;
-	atomic_set_release(&heap->in_deferred, 0);
-	return true;
-}
-
-/**
- * chaos_register_deferred_free() - have a hook called now and then
- * @heap: the heap, or NULL for the default heap
- * @fn: the hook, in place of the one before; NULL for none
- * @arg: passed to it
- *
- * Called at a bounded interval of allocations, and before the heap grows or
- * fails.  When this returns, the old hook runs no longer.
- *
- * Context: task; may sleep.  Not from the hook.
- * Return: 0
- */
-int chaos_register_deferred_free(struct chaos_heap *heap,
-				 chaos_deferred_free fn, void *arg)
-{
-	heap = chaos_heap_or_default(heap);
-	/* Not under a spinlock: the hook may run for long. */
-	while (!chaos_try_hook(heap, fn, arg))
-		schedule_timeout_uninterruptible(1);
-	return 0;
-}
-EXPORT_SYMBOL_GPL(chaos_register_deferred_free);
-
-/* ------------------------- creation and destruction ------------------------ */
-
-static const struct chaos_engine *chaos_engine_find(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < ARRAY_SIZE(chaos_engines); i++)
-		if (!strcmp(chaos_engines[i]->name, name))
-			return chaos_engines[i];
-	return NULL;
-}
-
-static bool chaos_pool_size_ok(size_t size)
-{
-	return size >= CHAOS_POOL_MIN && size <= chaos_pool_limit();
-}
-
-static int chaos_params_check(const struct chaos_heap_params *params)
-{
-	size_t first;
-
-	if (!params->mem != !params->mem_size ||
-	    (!params->pool_size && !params->mem))
-		return -EINVAL;
-	if (params->pool_size && !chaos_pool_size_ok(params->pool_size))
-		return -EINVAL;
-	if (check_add_overflow(params->pool_size, params->mem_size, &first))
-		return -EINVAL;
-	if (params->max_size && (params->max_size < first ||
-				 params->max_size > CHAOS_SIZE_MAX))
-		return -EINVAL;
-	if (params->node != NUMA_NO_NODE &&
-	    (params->node < 0 || params->node >= MAX_NUMNODES ||
-	     !node_online(params->node)))
-		return -EINVAL;
-	return 0;
-}
-
-static int chaos_first_pools(struct chaos_heap *heap,
-			     const struct chaos_heap_params *params)
-{
-	unsigned int noio = chaos_heap_lock(heap);
-	int err = 0;
-
-	if (params->mem)
-		err = chaos_add_pool(heap, chaos_pool_adopt(heap, params->mem,
-							    params->mem_size));
-	if (!err && params->pool_size)
-		err = chaos_new_pool(heap, params->pool_size,
-				     GFP_KERNEL | __GFP_NOWARN);
-	chaos_update_low_mark(heap, false);
-	chaos_heap_unlock(heap, noio);
-	return err;
-}
-
-static struct chaos_heap *chaos_heap_new(const struct chaos_heap_params *params,
-					 const struct chaos_engine *engine)
-{
-	struct chaos_heap *heap = kzalloc(sizeof(*heap), GFP_KERNEL);
-
-	if (!heap)
-		return NULL;
-	heap->engine = engine;
-	heap->low_mark = SIZE_MAX;
-	heap->max_size = params->max_size;
-	heap->node = params->node;
-	mutex_init(&heap->mutex);
-	INIT_LIST_HEAD(&heap->pools);
-	INIT_LIST_HEAD(&heap->node_in_heaps);
-	init_irq_work(&heap->grow_irq, chaos_grow_irq);
-	INIT_WORK(&heap->grow_work, chaos_grow_work);
-	INIT_WORK(&heap->collect_work, chaos_collect_work);
-	init_waitqueue_head(&heap->collect_wait);
-	strscpy(heap->name, params->name ?: "unnamed", sizeof(heap->name));
-	return heap;
-}
-
-/*
- * The heap is not in use any longer.  What a wrong free may be looking at goes
- * after a grace period.
- */
-static void chaos_heap_release(struct chaos_heap *heap)
-{
-	struct chaos_pool *pool, *next;
-
-	irq_work_sync(&heap->grow_irq);
-	cancel_work_sync(&heap->grow_work);
-	cancel_work_sync(&heap->collect_work);
-	list_for_each_entry(pool, &heap->pools, node)
-		chaos_pool_withdraw(pool);
-	synchronize_rcu();
-	list_for_each_entry_safe(pool, next, &heap->pools, node) {
-		heap->engine->remove_pool(heap, pool);
-		chaos_pool_free(pool);
-	}
-	heap->engine->exit(heap);
-	mutex_destroy(&heap->mutex);
-	kfree(heap);
-}
-
-/**
- * chaos_heap_create() - create a heap
- * @params: what it shall be
- *
- * Context: task; may sleep.
- * Return: the heap, or ERR_PTR(): -EINVAL if a parameter is out of range or no
- * engine has that name, -EEXIST if the memory given is in a pool already,
- * -ENOMEM
- */
-struct chaos_heap *chaos_heap_create(const struct chaos_heap_params *params)
-{
-	const struct chaos_engine *engine;
-	struct chaos_heap *heap;
-	int err;
-
-	if (!params)
-		return ERR_PTR(-EINVAL);
-	engine = params->allocator ? chaos_engine_find(params->allocator) :
-				     chaos_default->engine;
-	if (!engine)
-		return ERR_PTR(-EINVAL);
-	err = chaos_params_check(params);
-	if (err)
-		return ERR_PTR(err);
-
-	heap = chaos_heap_new(params, engine);
-	if (!heap)
-		return ERR_PTR(-ENOMEM);
-	err = engine->init(heap);
-	if (err) {
-		kfree(heap);
-		return ERR_PTR(err);
-	}
-	err = chaos_first_pools(heap, params);
-	if (err) {
-		chaos_heap_release(heap);
-		return ERR_PTR(err);
-	}
-	mutex_lock(&chaos_heaps_mutex);
-	list_add_tail(&heap->node_in_heaps, &chaos_heaps);
-	mutex_unlock(&chaos_heaps_mutex);
-	return heap;
-}
-EXPORT_SYMBOL_GPL(chaos_heap_create);
-
-/**
- * chaos_heap_destroy() - destroy a heap, and with it all of its blocks
- * @heap: the heap, of which no function is running or will be called; NULL and
- *	error pointers are ignored.  The default heap cannot be destroyed.
- *
- * Context: task; may sleep.
- */
-void chaos_heap_destroy(struct chaos_heap *heap)
-{
-	if (IS_ERR_OR_NULL(heap) || heap == chaos_default)
-		return;
-	mutex_lock(&chaos_heaps_mutex);
-	list_del(&heap->node_in_heaps);
-	mutex_unlock(&chaos_heaps_mutex);
-	chaos_heap_release(heap);
-}
-EXPORT_SYMBOL_GPL(chaos_heap_destroy);
-
-/* -------------------------------- the module ------------------------------ */
-
-static char *allocator = "mimalloc";
-module_param(allocator, charp, 0444);
-MODULE_PARM_DESC(allocator, "engine of the default heap: mimalloc, tlsf or evl (default mimalloc)");
-
-/* A number of bytes; K, M, G, ... may follow. */
-static int chaos_size_set(const char *val, const struct kernel_param *kp)
-{
-	unsigned long long size;
-	char *end;
-
-	size = memparse(val, &end);
-	if (end == val || (*end && *end != '\n') || size > SIZE_MAX) {
-		pr_err("%s=%s is no size: a number of bytes is, with K, M or G if you like\n",
-		       kp->name, val);
-		return -EINVAL;
-	}
-	*(size_t *)kp->arg = size;
-	return 0;
-}
-
-static int chaos_size_get(char *buffer, const struct kernel_param *kp)
-{
-	return sysfs_emit(buffer, "%zu\n", *(size_t *)kp->arg);
-}
-
-static const struct kernel_param_ops chaos_size_ops = {
-	.set = chaos_size_set,
-	.get = chaos_size_get,
-};
-
-static size_t pool_size = CHAOS_POOL_DEFAULT;
-module_param_cb(pool_size, &chaos_size_ops, &pool_size, 0444);
-MODULE_PARM_DESC(pool_size, "bytes that the default heap reserves (default 16M)");
-
-static size_t max_size = CHAOS_MAX_DEFAULT;
-module_param_cb(max_size, &chaos_size_ops, &max_size, 0444);
-MODULE_PARM_DESC(max_size, "bytes that the default heap may grow to; 0: it never grows (default 256M)");
-
-static int __init chaos_check_module_params(void)
-{
-	if (!chaos_engine_find(allocator)) {
-		pr_err("allocator=%s is unknown: mimalloc, tlsf and evl are valid\n",
-		       allocator);
-		return -EINVAL;
-	}
-	if (!chaos_pool_size_ok(pool_size)) {
-		pr_err("pool_size=%zu is out of range: %lu (64K) to %zu (half of the memory) are valid\n",
-		       pool_size, CHAOS_POOL_MIN, chaos_pool_limit());
-		return -EINVAL;
-	}
-	if (max_size && (max_size < pool_size || max_size > CHAOS_SIZE_MAX)) {
-		pr_err("max_size=%zu is out of range: 0 (no growth) and %zu (pool_size) to %zu are valid\n",
-		       max_size, pool_size, CHAOS_SIZE_MAX);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static void __init chaos_select_default(const struct chaos_engine *engine)
-{
-	if (engine != &chaos_mi_engine)
-		static_branch_disable(&chaos_default_is_mi);
-	if (engine == &chaos_evl_engine)
-		static_branch_enable(&chaos_default_is_evl);
-}
-
-static int __init chaos_create_default(void)
-{
-	struct chaos_heap_params params = {
-		.name = "default",
-		.allocator = allocator,
-		.pool_size = pool_size,
-		.max_size = max_size,
-		.node = NUMA_NO_NODE,
-	};
-	struct chaos_heap *heap = chaos_heap_create(&params);
-
-	if (IS_ERR(heap)) {
-		pr_err("no default heap: %pe for pool_size=%zu\n", heap,
-		       pool_size);
-		return PTR_ERR(heap);
-	}
-	chaos_default = heap;
-	chaos_select_default(heap->engine);
-	return 0;
-}
-
-static int __init chaos_init(void)
-{
-	int err;
-
-	err = chaos_check_module_params();
-	if (err)
-		return err;
-	err = chaos_pool_map_init();
-	if (err)
-		return err;
-	chaos_wq = alloc_workqueue("chaos_alloc", WQ_UNBOUND, 0);
-	err = chaos_wq ? 0 : -ENOMEM;
-	if (err)
-		goto exit_map;
-	err = chaos_create_default();
-	if (err)
-		goto exit_wq;
-	pr_info("default heap: %s, %zu KiB, grows to %zu KiB\n", allocator,
-		pool_size >> 10, max_size >> 10);
-	return 0;
-
-exit_wq:
-	destroy_workqueue(chaos_wq);
-exit_map:
-	chaos_pool_map_exit();
-	return err;
-}
-
-/* A heap that goes with the module: say what its users have left. */
-static void __exit chaos_report_leaks(struct chaos_heap *heap)
-{
-	struct chaos_heap_stats stats;
-
-	chaos_heap_stats(heap, &stats);
-	if (heap != chaos_default)
-		pr_warn("heap %s was never destroyed\n", heap->name);
-	if (stats.live_blocks)
-		pr_warn("heap %s: %zu blocks, %zu bytes are still allocated\n",
-			heap->name, stats.live_blocks, stats.live_bytes);
-}
-
-static void __exit chaos_exit(void)
-{
-	struct chaos_heap *heap, *next;
-
-	/* Its users are gone: nobody else can have the list. */
-	list_for_each_entry_safe_reverse(heap, next, &chaos_heaps, node_in_heaps) {
-		chaos_report_leaks(heap);
-		chaos_heap_release(heap);
-	}
-	destroy_workqueue(chaos_wq);
-	chaos_pool_map_exit();
-}
-
-module_init(chaos_init);
-module_exit(chaos_exit);
-
-MODULE_DESCRIPTION("Private heaps for kernel modules, callable from any context");
-MODULE_LICENSE("GPL");

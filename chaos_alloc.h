@@ -33,6 +33,47 @@ struct chaos_heap;
 #define CHAOS_MAX_ALIGN		(4UL << 20)
 
 /**
+ * enum chaos_hardening - what a heap spends on its defence
+ * @CHAOS_HARDENING_DEFAULT: as insmod's hardening= says (1 if it says nothing)
+ * @CHAOS_HARDENING_0: pointers and free lists are checked
+ * @CHAOS_HARDENING_1: mimalloc's free lists are encoded with random keys, too
+ * @CHAOS_HARDENING_2: blocks carry canaries past their requested size and are
+ *	poisoned when they are freed; mimalloc's pages are filled in random order
+ *	and followed by guard slices
+ *
+ * See Documentation/hardening.rst for what each level finds and costs.
+ */
+enum chaos_hardening {
+	CHAOS_HARDENING_DEFAULT,
+	CHAOS_HARDENING_0,
+	CHAOS_HARDENING_1,
+	CHAOS_HARDENING_2,
+};
+
+/**
+ * enum chaos_option - what can be changed while a heap is in use
+ * @CHAOS_OPT_WATERMARK: percent of the pools, 0 to 50: with less free than
+ *	that, a worker grows the heap, so that atomic callers find memory
+ *	(default 12)
+ * @CHAOS_OPT_RETIRE_DELAY: milliseconds, 0 to 3600000, that mimalloc's empty
+ *	pages, and pages of contexts that are idle, stay where they are
+ *	(default 100)
+ * @CHAOS_OPT_RETURN_DELAY: milliseconds, 0 to 3600000, that a pool which the
+ *	heap has grown by stays when it is empty (default 5000)
+ * @CHAOS_OPT_HEARTBEAT: allocations, 1 to 2^30, from one call of the
+ *	deferred-free hook to the next (default 256)
+ * @CHAOS_OPT_GROWTH_STEP: bytes that the heap grows by, at least 64 KiB; 0: it
+ *	doubles (default 0)
+ */
+enum chaos_option {
+	CHAOS_OPT_WATERMARK,
+	CHAOS_OPT_RETIRE_DELAY,
+	CHAOS_OPT_RETURN_DELAY,
+	CHAOS_OPT_HEARTBEAT,
+	CHAOS_OPT_GROWTH_STEP,
+};
+
+/**
  * struct chaos_heap_params - what a new heap shall be
  * @name: shown in reports and statistics; copied, at most 31 characters
  * @allocator: "mimalloc", "tlsf" or "evl"; NULL for the default heap's engine
@@ -40,11 +81,13 @@ struct chaos_heap;
  *	whole pages.  May be 0 only if @mem is given.
  * @max_size: the heap grows on demand until its pools hold this many bytes;
  *	0: it never grows
- * @node: NUMA node that pools are taken from, or NUMA_NO_NODE
+ * @node: NUMA node that pools are taken from, or NUMA_NO_NODE for that of the
+ *	CPU which needs one
  * @mem: memory of the caller's to use as the first pool, or NULL.  It must
  *	stay valid until the heap has been destroyed, and lie in the kernel's
  *	address space.
  * @mem_size: size of @mem in bytes
+ * @hardening: the level of defence
  */
 struct chaos_heap_params {
 	const char *name;
@@ -54,6 +97,7 @@ struct chaos_heap_params {
 	int node;
 	void *mem;
 	size_t mem_size;
+	enum chaos_hardening hardening;
 };
 
 /**
@@ -69,7 +113,17 @@ struct chaos_heap_params {
  * @peak_held_bytes: the highest @held_bytes so far
  * @live_blocks: blocks allocated and not freed
  * @live_bytes: their usable bytes
+ * @allocs: blocks allocated so far
+ * @local_frees: blocks freed so far; with mimalloc, only those that their page's
+ *	owner freed
+ * @foreign_frees: mimalloc: blocks freed by another CPU or context level
+ * @pages: mimalloc: pages in use
+ * @abandoned_pages: mimalloc: those that have no owner, and free blocks for
+ *	anybody
+ * @abandoned: mimalloc: how often a page became one of these
+ * @adopted: mimalloc: how often a context took one of these over
  * @grows: how often a pool was added on demand
+ * @returns: how often an idle pool was given back
  * @failures: allocations that returned NULL for want of memory
  * @bad_frees: wrong pointers that were reported and refused
  *
@@ -87,9 +141,49 @@ struct chaos_heap_stats {
 	size_t peak_held_bytes;
 	size_t live_blocks;
 	size_t live_bytes;
+	u64 allocs;
+	u64 local_frees;
+	u64 foreign_frees;
+	size_t pages;
+	size_t abandoned_pages;
+	u64 abandoned;
+	u64 adopted;
 	unsigned long grows;
+	unsigned long returns;
 	unsigned long failures;
 	unsigned long bad_frees;
+};
+
+/**
+ * struct chaos_class_stats - a snapshot of one size class of a mimalloc heap
+ * @block_size: bytes of each block; 0 for the last class: blocks of any larger
+ *	size, each with a page of its own
+ * @pages: pages in use
+ * @peak_pages: the highest number of them so far
+ * @page_bytes: bytes of the pages in use; what live blocks do not use of these
+ *	is the class's fragmentation
+ * @live_blocks: blocks allocated and not freed
+ * @live_bytes: their usable bytes
+ * @allocs: blocks allocated so far
+ * @local_frees: blocks freed so far by their page's owner
+ * @foreign_frees: blocks freed so far by another CPU or context level
+ * @abandoned_pages: pages that have no owner, and free blocks for anybody
+ * @abandoned: how often a page became one of these
+ * @adopted: how often a context took one of these over
+ */
+struct chaos_class_stats {
+	size_t block_size;
+	size_t pages;
+	size_t peak_pages;
+	size_t page_bytes;
+	size_t live_blocks;
+	size_t live_bytes;
+	u64 allocs;
+	u64 local_frees;
+	u64 foreign_frees;
+	size_t abandoned_pages;
+	u64 abandoned;
+	u64 adopted;
 };
 
 /**
@@ -110,7 +204,8 @@ typedef bool (*chaos_visitor)(struct chaos_heap *heap, void *p, size_t size,
  * typedef chaos_deferred_free - called at a bounded interval of allocations
  * @heap: the heap whose heartbeat it is
  * @force: the heap is short of memory: free whatever can be freed
- * @heartbeat: counts the calls, from 1
+ * @heartbeat: how many intervals have passed; grows with each call that is not
+ *	forced
  * @arg: the argument given to chaos_register_deferred_free()
  *
  * mimalloc's mi_deferred_free_fun: a client that reclaims in small steps
@@ -142,6 +237,7 @@ struct chaos_heap *chaos_heap_create(const struct chaos_heap_params *params);
 void chaos_heap_destroy(struct chaos_heap *heap);
 
 void chaos_heap_free(struct chaos_heap *heap, const void *p);
+void chaos_heap_free_bulk(struct chaos_heap *heap, size_t n, void **p);
 size_t chaos_heap_usable_size(struct chaos_heap *heap, const void *p);
 void *chaos_heap_alloc(struct chaos_heap *heap, size_t size, gfp_t gfp)
 	__malloc __must_check __alloc_size(2);
@@ -152,13 +248,21 @@ void *chaos_heap_alloc_aligned(struct chaos_heap *heap, size_t size,
 	__malloc __must_check __alloc_size(2);
 void *chaos_heap_realloc(struct chaos_heap *heap, const void *p, size_t size,
 			 gfp_t gfp) __must_check __realloc_size(3);
+size_t chaos_heap_alloc_bulk(struct chaos_heap *heap, size_t size, gfp_t gfp,
+			     size_t n, void **p) __must_check;
 
 int chaos_heap_add_pool(struct chaos_heap *heap, void *mem, size_t size);
 bool chaos_heap_owns(struct chaos_heap *heap, const void *p);
 int chaos_heap_check(struct chaos_heap *heap);
 int chaos_heap_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg);
 void chaos_heap_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats);
+size_t chaos_heap_class_stats(struct chaos_heap *heap,
+			      struct chaos_class_stats *classes, size_t n);
 void chaos_heap_collect(struct chaos_heap *heap, bool force);
+int chaos_heap_set_option(struct chaos_heap *heap, enum chaos_option option,
+			  unsigned long value);
+int chaos_heap_get_option(struct chaos_heap *heap, enum chaos_option option,
+			  unsigned long *value);
 int chaos_register_deferred_free(struct chaos_heap *heap,
 				 chaos_deferred_free fn, void *arg);
 

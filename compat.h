@@ -7,8 +7,14 @@
 #define _CHAOS_COMPAT_H
 
 #include <linux/export.h>
+#include <linux/gfp.h>
 #include <linux/hrtimer.h>
+#include <linux/mm.h>
+#include <linux/shrinker.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
 #include <linux/version.h>
+#include <linux/vmalloc.h>
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
 #include <kunit/visibility.h>
@@ -27,6 +33,106 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 {
 	hrtimer_init(timer, clock_id, mode);
 	timer->function = function;
+}
+#endif
+
+/*
+ * Shrinkers are made by the kernel since 6.7; before, they were the caller's.
+ * Their objects cost no I/O to make again: seeks is 0.
+ */
+typedef unsigned long (*chaos_shrinker_fn)(struct shrinker *shrinker,
+					   struct shrink_control *sc);
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+static inline struct shrinker *chaos_shrinker_add(const char *name,
+						  unsigned int flags,
+						  chaos_shrinker_fn count,
+						  chaos_shrinker_fn scan)
+{
+	struct shrinker *shrinker = shrinker_alloc(flags, "%s", name);
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	shrinker->seeks = 0;
+	shrinker_register(shrinker);
+	return shrinker;
+}
+
+static inline void chaos_shrinker_remove(struct shrinker *shrinker)
+{
+	shrinker_free(shrinker);
+}
+#else
+static inline struct shrinker *chaos_shrinker_add(const char *name,
+						  unsigned int flags,
+						  chaos_shrinker_fn count,
+						  chaos_shrinker_fn scan)
+{
+	struct shrinker *shrinker = kzalloc(sizeof(*shrinker), GFP_KERNEL);
+
+	if (!shrinker)
+		return NULL;
+	shrinker->flags = flags;
+	shrinker->count_objects = count;
+	shrinker->scan_objects = scan;
+	if (register_shrinker(shrinker, "%s", name)) {
+		kfree(shrinker);
+		return NULL;
+	}
+	return shrinker;
+}
+
+static inline void chaos_shrinker_remove(struct shrinker *shrinker)
+{
+	unregister_shrinker(shrinker);
+	kfree(shrinker);
+}
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 16, 0)
+/* Pages of @node, or of others if it has none left, mapped one by one. */
+static inline void *chaos_vmap_node(unsigned long size, gfp_t gfp, int node)
+{
+	unsigned long i, n = PAGE_ALIGN(size) >> PAGE_SHIFT;
+	struct page **pages = kvmalloc_array(n, sizeof(*pages), gfp);
+	void *mem = NULL;
+
+	for (i = 0; pages && i < n; i++) {
+		pages[i] = alloc_pages_node(node, gfp, 0);
+		if (!pages[i])
+			break;
+		cond_resched();
+	}
+	if (pages && i == n)
+		mem = vmap(pages, n, VM_MAP | VM_MAP_PUT_PAGES, PAGE_KERNEL);
+	if (mem)
+		return mem;
+	while (pages && i)
+		__free_page(pages[--i]);
+	kvfree(pages);
+	return NULL;
+}
+
+/*
+ * What the kernel has since 6.16.  Before, modules may have vmalloc_node(), which
+ * takes no gfp_t and therefore would rather kill processes than fail; and, with
+ * gfp_t, the node of the current CPU, unless the task's memory policy wants
+ * another.  Huge pages come from there alone.
+ */
+static inline void *vmalloc_huge_node(unsigned long size, gfp_t gfp, int node)
+{
+	void *mem;
+
+	if (node != NUMA_NO_NODE && node != numa_mem_id())
+		return chaos_vmap_node(size, gfp, node);
+	mem = vmalloc_huge(size, gfp);
+	if (!mem || node == NUMA_NO_NODE ||
+	    page_to_nid(vmalloc_to_page(mem)) == node)
+		return mem;
+	vfree(mem);
+	return chaos_vmap_node(size, gfp, node);
 }
 #endif
 

@@ -8,9 +8,8 @@
  *
  * Locking.  heap->mutex serialises growth: the pool list and everything that
  * may sleep; it nests inside cpus_read_lock().  Below it is whatever lock the
- * engine has: a struct chaos_lock for tlsf and evl, raw spinlocks around the
- * slices and the abandoned lists for mimalloc.  chaos_pool_map_mutex nests
- * inside heap->mutex.
+ * engine has: a struct chaos_lock for tlsf and evl; mimalloc has none.
+ * chaos_pool_map_mutex nests inside heap->mutex.
  */
 #ifndef _CHAOS_ENGINE_H
 #define _CHAOS_ENGINE_H
@@ -24,6 +23,7 @@
 
 #include "chaos_alloc.h"
 #include "pool.h"
+#include "sanitize.h"
 
 /* Why a pointer was refused; see chaos_verdict_text(). */
 enum chaos_verdict {
@@ -33,6 +33,7 @@ enum chaos_verdict {
 	CHAOS_INTERIOR,		/* not the start of a block */
 	CHAOS_FREED,		/* the start of a block that is free */
 	CHAOS_CORRUPT,		/* the heap's own data was overwritten */
+	CHAOS_OVERRUN,		/* the block was written past its end */
 };
 
 /**
@@ -59,44 +60,66 @@ struct chaos_block {
  *   return anything but CHAOS_OK, having changed nothing, when it is not the
  *   start of a live block.
  * - Blocks are aligned to CHAOS_MIN_ALIGN at least.
- * - init, exit, add_pool, remove_pool, check, walk and collect are called in
- *   task context and may sleep; exit, remove_pool when nobody uses the heap
- *   any longer; check, walk and collect with CPU hotplug locked out.
+ * - The others are called in task context and may sleep; exit when nobody uses
+ *   the heap any longer; check, walk, collect, stats and class_stats under
+ *   heap->mutex with CPU hotplug locked out.
  *
  * @name: what allocator= takes
+ * @natural: power-of-two sizes are aligned to their size, or to a page
  * @init: set heap->priv up; returns 0 or -errno
  * @exit: free it; the pools have been removed already
  * @add_pool: take the memory of @pool into use; metadata goes to pool->priv and
  *	its size to pool->meta_size; when that is complete, and before any
  *	block can be handed out, the engine calls chaos_pool_publish().
  *	Returns 0 or -errno.  Under heap->mutex.
- * @remove_pool: free that metadata, no matter what is still allocated
+ * @pool_used: bytes of the pool that are taken; 0: nothing of it is
+ * @release_pool: if nothing of the pool is taken, see to it that nothing of it
+ *	ever is again, and return true.  Under heap->mutex.
+ * @remove_pool: free that metadata, no matter what is still allocated.  The
+ *	pool has been released and withdrawn a grace period ago, or nobody
+ *	uses the heap any longer.
  * @pool_need: bytes that a new, empty pool must have to be sure to serve this
  *	request; SIZE_MAX if no pool could
  * @alloc: a block of @size > 0 bytes aligned to @align (a power of two from
  *	CHAOS_MIN_ALIGN to CHAOS_MAX_ALIGN), or NULL; @align is
  *	CHAOS_MIN_ALIGN unless the caller asked for more
+ * @alloc_bulk: put up to @n blocks of @size > 0 bytes into @p and return their
+ *	number; NULL if the engine has nothing better than a loop
  * @free: take the block at @p back
+ * @free_bulk: free @p[0], @p[1], ... and return how many could be; if these are
+ *	less than @n, *@verdict says why the next one could not.  No entry
+ *	is NULL or ZERO_SIZE_PTR.  NULL if the engine has nothing better.
  * @resize: give the block at @p at least @size > 0 bytes without moving it, and
  *	return true, or change nothing and return false
  * @query: describe the block at @p
  * @check: walk every structure; 0, or -EUCLEAN and a report of the first broken
  *	invariant
  * @walk: call @visitor for every live block; -ECANCELED if that returned false
- * @count: set @blocks and @bytes to the live blocks and their usable bytes
- * @collect: tidy up: whatever is deferred is done; with @force, all that is
- *	cached and empty goes back to the pools
+ * @stats: add what the engine knows to @stats: live blocks and bytes,
+ *	allocations, frees, pages
+ * @class_stats: fill in the first @n size classes; returns how many there are
+ * @collect: what CPUs keep and have not used lately becomes everybody's; with
+ *	@force, whatever they keep.  True if something is kept still.
+ * @cpu_dead: a CPU has gone: what it kept becomes everybody's.  NULL if CPUs
+ *	keep nothing.
  */
 struct chaos_engine {
 	const char *name;
+	bool natural;
 	int (*init)(struct chaos_heap *heap);
 	void (*exit)(struct chaos_heap *heap);
 	int (*add_pool)(struct chaos_heap *heap, struct chaos_pool *pool);
+	size_t (*pool_used)(struct chaos_heap *heap, struct chaos_pool *pool);
+	bool (*release_pool)(struct chaos_heap *heap, struct chaos_pool *pool);
 	void (*remove_pool)(struct chaos_heap *heap, struct chaos_pool *pool);
 	size_t (*pool_need)(struct chaos_heap *heap, size_t size, size_t align);
 	void *(*alloc)(struct chaos_heap *heap, size_t size, size_t align);
+	size_t (*alloc_bulk)(struct chaos_heap *heap, size_t size, size_t n,
+			     void **p);
 	enum chaos_verdict (*free)(struct chaos_heap *heap,
 				   struct chaos_pool *pool, void *p);
+	size_t (*free_bulk)(struct chaos_heap *heap, size_t n, void **p,
+			    enum chaos_verdict *verdict);
 	bool (*resize)(struct chaos_heap *heap, struct chaos_pool *pool,
 		       void *p, size_t size);
 	enum chaos_verdict (*query)(struct chaos_heap *heap,
@@ -104,8 +127,11 @@ struct chaos_engine {
 				    struct chaos_block *block);
 	int (*check)(struct chaos_heap *heap);
 	int (*walk)(struct chaos_heap *heap, chaos_visitor visitor, void *arg);
-	void (*count)(struct chaos_heap *heap, size_t *blocks, size_t *bytes);
-	void (*collect)(struct chaos_heap *heap, bool force);
+	void (*stats)(struct chaos_heap *heap, struct chaos_heap_stats *stats);
+	size_t (*class_stats)(struct chaos_heap *heap,
+			      struct chaos_class_stats *classes, size_t n);
+	bool (*collect)(struct chaos_heap *heap, bool force);
+	void (*cpu_dead)(struct chaos_heap *heap, unsigned int cpu);
 };
 
 extern const struct chaos_engine chaos_mi_engine;
@@ -118,53 +144,95 @@ extern const struct chaos_engine chaos_evl_engine;
 #define CHAOS_SIZE_MAX	(SIZE_MAX >> 2)
 
 struct mi_theap;
+struct chaos_busy;
+
+/**
+ * struct chaos_options - what may be changed while the heap is in use
+ * @watermark: percent of the pools; with less free than that, the worker grows
+ *	the heap
+ * @retire_delay: milliseconds that an empty page, or a page of a context that
+ *	is idle, stays where it is
+ * @return_delay: milliseconds that a pool stays empty before it is returned
+ * @heartbeat: allocations from one call of the client's hook to the next
+ * @growth_step: bytes that the heap grows by; 0: it doubles
+ *
+ * Any field may change at any time: READ_ONCE().
+ */
+struct chaos_options {
+	unsigned int watermark;
+	unsigned int retire_delay;
+	unsigned int return_delay;
+	unsigned long heartbeat;
+	size_t growth_step;
+};
 
 /**
  * struct chaos_heap - a heap: pools, an engine, and what both need
  * @engine: the algorithm; constant
  * @theaps: mimalloc's per-CPU heaps, here so that its fast path finds them
  *	with one load; constant
+ * @fast_max: requests up to this size may take the fast path; 0 when each
+ *	allocation has to be seen: a hook is set, or blocks carry canaries
  * @priv: the engine's own state; constant
- * @held: pool bytes taken; written under the engine's lock, see chaos_hold()
+ * @hardening: 0, 1 or 2; constant
+ * @secret: what canaries are made with; constant
+ * @busy: who is changing blocks with canaries; NULL if blocks have none
+ * @options: see there
+ * @held: pool bytes taken; see chaos_hold()
  * @peak_held: the highest @held
  * @low_mark: growth is due when @held exceeds it; follows @pool_bytes
- * @heartbeat: calls of @deferred_free so far
- * @ticks: allocations seen while a hook was set, for engines without a
- *	generic path; this and @heartbeat under @in_deferred
+ * @heartbeat: heartbeat intervals that have passed so far
+ * @heard: the last of these that a hook was called for; under @in_deferred
+ * @ticks: allocations since the hook was set
  * @deferred_free: the client's hook, or NULL; under @in_deferred, but read
  *	without it to see whether there is one
  * @deferred_arg: its argument; under @in_deferred
  * @in_deferred: a lock that is only tried: the hook is running on some CPU, or
  *	being replaced
  * @mutex: serialises what sleeps: growth, new pools, check, walk, collect
- * @pools: the pools, newest last; changed under @mutex, and only appended to
- *	while the heap is in use
+ * @pools: the pools, newest last; changed under @mutex
  * @nr_pools: their number
  * @pool_bytes: their usable bytes
  * @max_size: @pool_bytes never exceeds this by growth
  * @node: NUMA node for new pools
+ * @need_node: the node of the CPU that woke @grow_work last
  * @grows: pools added on demand
+ * @returns: those of them that were given back
  * @failures: requests that ended in NULL
  * @bad_frees: pointers refused
  * @grow_irq: wakes @grow_work from contexts that may not
  * @grow_work: adds a pool in the background
+ * @tidy_irq: arms @tidy_work from contexts that may not
+ * @tidy_work: collects what is overdue and returns idle pools, now and then
+ * @tidy_armed: @tidy_work is going to run
+ * @retry_at: jiffies when growth that failed is due again, or 0; under @mutex
+ * @kicked_at: jiffies when the shrinker last asked for @collect_work; under
+ *	@mutex
+ * @closing: the heap goes: nothing is to be armed any more
  * @collect_work: collects from all CPUs, for callers that found no memory
  * @collect_wait: they wait here, for a while
  * @collects: how often that was done; under @mutex
+ * @san: what the sanitizers need
  * @node_in_heaps: in the list of all heaps
  * @name: for reports
  */
 struct chaos_heap {
 	const struct chaos_engine *engine;
 	struct mi_theap __percpu *theaps;
+	size_t fast_max;
 	void *priv;
+	unsigned int hardening;
+	unsigned long secret;
+	struct chaos_busy __percpu *busy;
+	struct chaos_options options;
 
-	size_t held;
+	atomic_long_t held;
 	size_t peak_held;
 	size_t low_mark;
 
-	u64 heartbeat;
-	u64 ticks;
+	atomic64_t heartbeat;
+	u64 heard;
+	atomic64_t ticks;
 	chaos_deferred_free deferred_free;
 	void *deferred_arg;
 	atomic_t in_deferred;
@@ -175,16 +243,25 @@ struct chaos_heap {
 	size_t pool_bytes;
 	size_t max_size;
 	int node;
+	int need_node;
 
 	atomic_long_t grows;
+	atomic_long_t returns;
 	atomic_long_t failures;
 	atomic_long_t bad_frees;
 
 	struct irq_work grow_irq;
 	struct work_struct grow_work;
+	struct irq_work tidy_irq;
+	struct delayed_work tidy_work;
+	int tidy_armed;
+	unsigned long retry_at;
+	unsigned long kicked_at;
+	bool closing;
 	struct work_struct collect_work;
 	wait_queue_head_t collect_wait;
 	unsigned long collects;
+	struct chaos_san san;
 	struct list_head node_in_heaps;
 	char name[CHAOS_NAME_LEN];
 };
@@ -192,25 +269,74 @@ struct chaos_heap {
 /* Ask for a pool to be added in the background.  Any context. */
 void chaos_wake_grower(struct chaos_heap *heap);
 
+/* Something is kept that may become overdue: look after it.  Any context. */
+void chaos_arm_tidy(struct chaos_heap *heap);
+
+static inline void chaos_keeps(struct chaos_heap *heap)
+{
+	if (unlikely(!READ_ONCE(heap->tidy_armed)))
+		chaos_arm_tidy(heap);
+}
+
+static inline void chaos_held_now(struct chaos_heap *heap, size_t held)
+{
+	if (unlikely(held > READ_ONCE(heap->low_mark)))
+		chaos_wake_grower(heap);
+}
+
 /*
  * Account for pool bytes that the engine takes for a block or a page.  The
- * caller holds the lock that orders all changes of heap->held.
+ * caller holds the lock that orders all changes of heap->held: no atomics needed.
  */
 static inline void chaos_hold(struct chaos_heap *heap, size_t bytes)
 {
-	size_t held = heap->held + bytes;
+	size_t held = atomic_long_read(&heap->held) + bytes;
 
-	WRITE_ONCE(heap->held, held);
+	atomic_long_set(&heap->held, held);
 	if (held > heap->peak_held)
 		WRITE_ONCE(heap->peak_held, held);
-	if (unlikely(held > READ_ONCE(heap->low_mark)))
-		chaos_wake_grower(heap);
+	chaos_held_now(heap, held);
 }
 
 /* The reverse of chaos_hold(). */
 static inline void chaos_unhold(struct chaos_heap *heap, size_t bytes)
 {
-	WRITE_ONCE(heap->held, heap->held - bytes);
+	atomic_long_set(&heap->held, atomic_long_read(&heap->held) - bytes);
+}
+
+/* The same for an engine without such a lock. */
+static inline void chaos_hold_atomic(struct chaos_heap *heap, size_t bytes)
+{
+	size_t held = atomic_long_add_return(bytes, &heap->held);
+	size_t peak = READ_ONCE(heap->peak_held);
+
+	while (held > peak && !try_cmpxchg(&heap->peak_held, &peak, held))
+		;
+	chaos_held_now(heap, held);
+}
+
+static inline void chaos_unhold_atomic(struct chaos_heap *heap, size_t bytes)
+{
+	atomic_long_sub(bytes, &heap->held);
+}
+
+/*
+ * The pool of @p if it is one of @heap's; else NULL, and *@verdict says why.
+ * @guess is one of them that may be it, or NULL: for one block after another.
+ */
+static __always_inline struct chaos_pool *
+chaos_pool_guess(struct chaos_heap *heap, struct chaos_pool *guess,
+		 const void *p, enum chaos_verdict *verdict)
+{
+	struct chaos_pool *pool;
+
+	if (guess && (unsigned long)p - guess->start < guess->size)
+		return guess;
+	pool = chaos_pool_of(p);
+	if (likely(pool && pool->heap == heap))
+		return pool;
+	*verdict = pool ? CHAOS_OTHER_HEAP : CHAOS_FOREIGN;
+	return NULL;
 }
 
 /*

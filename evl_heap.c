@@ -44,6 +44,7 @@
 
 #include "compat.h"
 #include "evl_heap.h"
+#include "sanitize.h"
 
 /* A request for aligned pages looks at no more ranges that may fit or not. */
 #define EVL_ALIGN_TRIES		16
@@ -51,7 +52,7 @@
 /* Nodes searched for the long free range that a bad pointer is in: 128 MiB. */
 #define EVL_LOOK_BACK		4096
 
-/* Pages handled by add_pool() and remove_pool() before others get a turn. */
+/* Pages handled by add_pool() before others get a turn. */
 #define EVL_BATCH		256
 
 /* -- The page map -- */
@@ -485,6 +486,28 @@ VISIBLE_IF_KUNIT void evl_release_page_range(struct evl_heap *evl,
 }
 EXPORT_SYMBOL_IF_KUNIT(evl_release_page_range);
 
+/* -- What is used -- */
+
+static __always_inline void evl_use_pages(struct evl_heap *evl,
+					  struct evl_use *use,
+					  struct evl_page *page, u32 pages)
+{
+	evl_pool_of(evl, page)->used += pages;
+	use->pages += pages;
+	if (use->pages > use->peak_pages)
+		use->peak_pages = use->pages;
+	chaos_hold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
+}
+
+static __always_inline void evl_unuse_pages(struct evl_heap *evl,
+					    struct evl_use *use,
+					    struct evl_page *page, u32 pages)
+{
+	evl_pool_of(evl, page)->used -= pages;
+	use->pages -= pages;
+	chaos_unhold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
+}
+
 /* -- Pages of blocks -- */
 
 /* @page has room; does another one? */
@@ -501,38 +524,47 @@ static void evl_drop_page(struct evl_heap *evl, struct evl_bucket *bucket,
 		bucket->spare = NULL;
 	evl_remove_page(page);
 	evl_set_type(page, EVL_NONE);
+	evl_unuse_pages(evl, &bucket->use, page, 1);
 	evl_release_page_range(evl, page, 1);
-	chaos_unhold(evl->heap, EVL_PAGE_SIZE);
 }
 
-/* Return what is kept although it is empty; true if there was any. */
-static bool evl_drop_spares(struct evl_heap *evl)
+/* The page that is kept although it is empty, or NULL. */
+static struct evl_page *evl_spare(struct evl_bucket *bucket)
 {
-	struct evl_bucket *bucket;
+	struct evl_page *page = bucket->spare;
+
+	return page && page->busy == bucket->empty ? page : NULL;
+}
+
+/* Return all of these, or those of one pool; true if there was any. */
+static bool evl_drop_spares(struct evl_heap *evl, struct evl_pool *of)
+{
+	struct evl_page *page;
 	bool dropped = false;
 	unsigned int i;
 
 	for (i = 0; i < EVL_NR_BUCKETS; i++) {
-		bucket = &evl->bucket[i];
-		if (bucket->spare && bucket->spare->busy == bucket->empty) {
-			evl_drop_page(evl, bucket, bucket->spare);
+		page = evl_spare(&evl->bucket[i]);
+		if (page && (!of || evl_pool_of(evl, page) == of)) {
+			evl_drop_page(evl, &evl->bucket[i], page);
 			dropped = true;
 		}
 	}
 	return dropped;
 }
 
-static struct evl_page *evl_take_pages(struct evl_heap *evl, u32 pages,
+static struct evl_page *evl_take_pages(struct evl_heap *evl,
+				       struct evl_use *use, u32 pages,
 				       size_t align)
 {
 	struct evl_page *page;
 
 	/* Not for long: one who dropped all finds none to drop. */
 	while (unlikely(!(page = evl_reserve_page_range(evl, pages, align)))) {
-		if (!evl_drop_spares(evl))
+		if (!evl_drop_spares(evl, NULL))
 			return NULL;
 	}
-	chaos_hold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
+	evl_use_pages(evl, use, page, pages);
 	return page;
 }
 
@@ -541,7 +573,8 @@ static noinline struct evl_page *
 evl_add_block_page(struct evl_heap *evl, struct evl_bucket *bucket,
 		   unsigned int log2)
 {
-	struct evl_page *page = evl_take_pages(evl, 1, CHAOS_MIN_ALIGN);
+	struct evl_page *page = evl_take_pages(evl, &bucket->use, 1,
+					       CHAOS_MIN_ALIGN);
 
 	if (unlikely(!page))
 		return NULL;
@@ -570,7 +603,7 @@ static __always_inline void *evl_alloc_block(struct evl_heap *evl,
 	WRITE_ONCE(page->busy, busy);
 	if (unlikely(busy == EVL_ALL_BUSY))
 		evl_move_page_back(&bucket->head, page);
-	bucket->live++;
+	bucket->use.allocs++;
 	return (void *)(evl_page_addr(evl, page) + (bit << log2));
 }
 
@@ -590,7 +623,7 @@ static noinline void evl_page_emptied(struct evl_heap *evl,
 
 static __always_inline enum chaos_verdict
 evl_free_block(struct evl_heap *evl, struct evl_page *page, unsigned int log2,
-	       unsigned long offset)
+	       unsigned long offset, void *p)
 {
 	struct evl_bucket *bucket = evl_bucket_of(evl, log2);
 	u32 bit = 1U << ((offset & (EVL_PAGE_SIZE - 1)) >> log2);
@@ -601,8 +634,9 @@ evl_free_block(struct evl_heap *evl, struct evl_page *page, unsigned int log2,
 	if (unlikely(!(busy & bit)))
 		return CHAOS_FREED;
 
+	chaos_san_free(evl->heap, p, 1UL << log2);
 	WRITE_ONCE(page->busy, busy & ~bit);
-	bucket->live--;
+	bucket->use.frees++;
 	if (unlikely(busy == EVL_ALL_BUSY))
 		evl_move_page_front(&bucket->head, page);
 	else if (unlikely((busy & ~bit) == bucket->empty))
@@ -623,26 +657,25 @@ static void *evl_alloc_range(struct evl_heap *evl, size_t size, size_t align)
 	if (is_power_of_2(size) && size <= PAGE_SIZE && size > align)
 		natural = size;
 
-	page = evl_take_pages(evl, pages, natural);
+	page = evl_take_pages(evl, &evl->ranges, pages, natural);
 	if (unlikely(!page))
 		return NULL;
 	page->pages = pages;
 	page->align = __fls(align);
 	evl_set_type(page, EVL_RANGE);
-	evl->live_ranges++;
-	evl->range_pages += pages;
+	evl->ranges.allocs++;
 	return (void *)evl_page_addr(evl, page);
 }
 
-static void evl_free_range(struct evl_heap *evl, struct evl_page *page)
+static void evl_free_range(struct evl_heap *evl, struct evl_page *page, void *p)
 {
 	u32 pages = page->pages;
 
-	evl->live_ranges--;
-	evl->range_pages -= pages;
+	chaos_san_free(evl->heap, p, (size_t)pages << EVL_PAGE_SHIFT);
+	evl->ranges.frees++;
 	evl_set_type(page, EVL_NONE);
+	evl_unuse_pages(evl, &evl->ranges, page, pages);
 	evl_release_page_range(evl, page, pages);
-	chaos_unhold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
 }
 
 static void evl_shrink_range(struct evl_heap *evl, struct evl_page *page,
@@ -651,9 +684,8 @@ static void evl_shrink_range(struct evl_heap *evl, struct evl_page *page,
 	u32 less = page->pages - pages;
 
 	WRITE_ONCE(page->pages, pages);
-	evl->range_pages -= less;
+	evl_unuse_pages(evl, &evl->ranges, page, less);
 	evl_release_page_range(evl, page + pages, less);
-	chaos_unhold(evl->heap, (size_t)less << EVL_PAGE_SHIFT);
 }
 
 /* Into the low part of the free range behind, if that is long enough. */
@@ -667,8 +699,7 @@ static bool evl_grow_range(struct evl_heap *evl, struct evl_page *page,
 		return false;
 	evl_split_range(evl, right, 0, more);
 	WRITE_ONCE(page->pages, pages);
-	evl->range_pages += more;
-	chaos_hold(evl->heap, (size_t)more << EVL_PAGE_SHIFT);
+	evl_use_pages(evl, &evl->ranges, page, more);
 	return true;
 }
 
@@ -754,10 +785,10 @@ evl_free_locked(struct evl_heap *evl, struct evl_pool *ep, void *p)
 	u8 type = page->type;
 
 	if (likely(evl_is_block_page(type)))
-		return evl_free_block(evl, page, type, offset);
+		return evl_free_block(evl, page, type, offset, p);
 	if (unlikely(type != EVL_RANGE || (offset & (EVL_PAGE_SIZE - 1))))
 		return evl_not_a_block(ep, page);
-	evl_free_range(evl, page);
+	evl_free_range(evl, page, p);
 	return CHAOS_OK;
 }
 
@@ -782,7 +813,7 @@ static void evl_free_deferred(struct evl_heap *evl, void *p)
 	struct chaos_pool *pool = chaos_pool_of(p);
 	enum chaos_verdict verdict;
 
-	/* Withdrawn: the heap is on its way out, with all of its blocks. */
+	/* Withdrawn, and its blocks with it. */
 	if (!pool)
 		return;
 	verdict = evl_free_locked(evl, pool->priv, p);
@@ -823,22 +854,59 @@ static __always_inline void evl_unlock(struct evl_heap *evl,
 
 /* -- The engine's operations -- */
 
+static __always_inline void *evl_alloc_locked(struct evl_heap *evl, size_t size,
+					      size_t align)
+{
+	/* All ones below the power of two that size and alignment fit into. */
+	size_t ones = (size - 1) | (align - 1) | (EVL_MIN_BLOCK - 1);
+
+	if (likely(ones < 1UL << EVL_MAX_LOG2))
+		return evl_alloc_block(evl, __fls(ones) + 1);
+	return evl_alloc_range(evl, size, align);
+}
+
 void *evl_alloc(struct chaos_heap *heap, size_t size, size_t align)
 {
 	struct evl_heap *evl = heap->priv;
-	/* All ones below the power of two that size and alignment fit into. */
-	size_t ones = (size - 1) | (align - 1) | (EVL_MIN_BLOCK - 1);
 	unsigned long flags;
 	void *p;
 
 	if (unlikely(!evl_lock(evl, &flags)))
 		return NULL;
-	if (likely(ones < 1UL << EVL_MAX_LOG2))
-		p = evl_alloc_block(evl, __fls(ones) + 1);
-	else
-		p = evl_alloc_range(evl, size, align);
+	p = evl_alloc_locked(evl, size, align);
 	evl_unlock(evl, flags);
 	return p;
+}
+
+/* As many blocks as one turn of the lock is good for. */
+static size_t evl_alloc_batch(struct evl_heap *evl, size_t size, size_t n,
+			      void **p)
+{
+	unsigned long flags;
+	size_t done;
+
+	if (unlikely(!evl_lock(evl, &flags)))
+		return 0;
+	for (done = 0; done < n; done++) {
+		p[done] = evl_alloc_locked(evl, size, CHAOS_MIN_ALIGN);
+		if (unlikely(!p[done]))
+			break;
+	}
+	evl_unlock(evl, flags);
+	return done;
+}
+
+static size_t evl_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
+			     void **p)
+{
+	size_t done = 0, batch, got;
+
+	do {
+		batch = min_t(size_t, n - done, CHAOS_LOCK_BATCH);
+		got = evl_alloc_batch(heap->priv, size, batch, p + done);
+		done += got;
+	} while (got == batch && done < n);
+	return done;
 }
 
 enum chaos_verdict evl_free(struct chaos_heap *heap, struct chaos_pool *pool,
@@ -853,6 +921,48 @@ enum chaos_verdict evl_free(struct chaos_heap *heap, struct chaos_pool *pool,
 	verdict = evl_free_locked(evl, pool->priv, p);
 	evl_unlock(evl, flags);
 	return verdict;
+}
+
+/*
+ * Free as many blocks as one turn of the lock is good for, up to the first that
+ * cannot be.
+ */
+static size_t evl_free_batch(struct chaos_heap *heap, size_t n, void **p,
+			     enum chaos_verdict *verdict)
+{
+	struct evl_heap *evl = heap->priv;
+	struct chaos_pool *pool = NULL;
+	unsigned long flags;
+	size_t done;
+
+	*verdict = CHAOS_OK;
+	if (unlikely(!evl_lock(evl, &flags))) {
+		pool = chaos_pool_guess(heap, NULL, *p, verdict);
+		if (pool)
+			*verdict = evl_free_unlocked(evl, pool->priv, *p);
+		return *verdict == CHAOS_OK;
+	}
+	for (done = 0; done < n; done++) {
+		pool = chaos_pool_guess(heap, pool, p[done], verdict);
+		if (likely(pool))
+			*verdict = evl_free_locked(evl, pool->priv, p[done]);
+		if (unlikely(*verdict != CHAOS_OK))
+			break;
+	}
+	evl_unlock(evl, flags);
+	return done;
+}
+
+static size_t evl_free_bulk(struct chaos_heap *heap, size_t n, void **p,
+			    enum chaos_verdict *verdict)
+{
+	size_t done = 0, batch;
+
+	do {
+		batch = min_t(size_t, n - done, CHAOS_LOCK_BATCH);
+		done += evl_free_batch(heap, batch, p + done, verdict);
+	} while (*verdict == CHAOS_OK && done < n);
+	return done;
 }
 
 static bool evl_resize_locked(struct evl_heap *evl, struct evl_pool *ep,
@@ -897,42 +1007,76 @@ static enum chaos_verdict evl_query(struct chaos_heap *heap,
 	return evl_look_up(pool->priv, p, block);
 }
 
-static void evl_sum_up(struct evl_heap *evl, size_t *blocks, size_t *bytes)
+static void evl_add_stats(struct chaos_heap_stats *stats,
+			  const struct evl_use *use, size_t live_bytes)
 {
+	stats->allocs += use->allocs;
+	stats->local_frees += use->frees;
+	stats->live_blocks += evl_live(use);
+	stats->live_bytes += live_bytes;
+}
+
+static void evl_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats)
+{
+	struct evl_heap *evl = heap->priv;
+	struct evl_use *use;
+	unsigned long flags;
 	unsigned int i;
 
-	*blocks = evl->live_ranges;
-	*bytes = evl->range_pages << EVL_PAGE_SHIFT;
+	evl_lock_task(evl, &flags);
 	for (i = 0; i < EVL_NR_BUCKETS; i++) {
-		*blocks += evl->bucket[i].live;
-		*bytes += evl->bucket[i].live << (i + EVL_MIN_LOG2);
+		use = &evl->bucket[i].use;
+		evl_add_stats(stats, use, evl_live(use) << (i + EVL_MIN_LOG2));
 	}
-}
-
-static void evl_count(struct chaos_heap *heap, size_t *blocks, size_t *bytes)
-{
-	struct evl_heap *evl = heap->priv;
-	unsigned long flags;
-
-	/* An NMI that must do without the lock may see sums of two moments. */
-	if (!evl_lock(evl, &flags)) {
-		evl_sum_up(evl, blocks, bytes);
-		return;
-	}
-	evl_sum_up(evl, blocks, bytes);
+	use = &evl->ranges;
+	evl_add_stats(stats, use, use->pages << EVL_PAGE_SHIFT);
 	evl_unlock(evl, flags);
 }
 
-static void evl_collect(struct chaos_heap *heap, bool force)
+/* The buckets, then all ranges. */
+static size_t evl_class_stats(struct chaos_heap *heap,
+			      struct chaos_class_stats *classes, size_t n)
+{
+	struct evl_heap *evl = heap->priv;
+	struct evl_use use[EVL_NR_BUCKETS + 1];
+	unsigned long flags;
+	unsigned int i;
+
+	evl_lock_task(evl, &flags);
+	for (i = 0; i < EVL_NR_BUCKETS; i++)
+		use[i] = evl->bucket[i].use;
+	use[i] = evl->ranges;
+	evl_unlock(evl, flags);
+
+	for (i = 0; i < ARRAY_SIZE(use) && i < n; i++) {
+		bool bucket = i < EVL_NR_BUCKETS;
+		size_t size = bucket ? EVL_MIN_BLOCK << i : 0;
+		size_t bytes = use[i].pages << EVL_PAGE_SHIFT;
+
+		classes[i] = (struct chaos_class_stats){
+			.block_size	= size,
+			.pages		= use[i].pages,
+			.peak_pages	= use[i].peak_pages,
+			.page_bytes	= bytes,
+			.live_blocks	= evl_live(&use[i]),
+			.live_bytes	= bucket ? evl_live(&use[i]) * size : bytes,
+			.allocs		= use[i].allocs,
+			.local_frees	= use[i].frees,
+		};
+	}
+	return ARRAY_SIZE(use);
+}
+
+static bool evl_collect(struct chaos_heap *heap, bool force)
 {
 	struct evl_heap *evl = heap->priv;
 	unsigned long flags;
 
-	if (!evl_lock(evl, &flags))
-		return;
+	evl_lock_task(evl, &flags);
 	if (force)
-		evl_drop_spares(evl);
+		evl_drop_spares(evl, NULL);
 	evl_unlock(evl, flags);
+	return false;
 }
 
 static size_t evl_pool_need(struct chaos_heap *heap, size_t size, size_t align)
@@ -1047,7 +1191,7 @@ static int evl_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	slot = evl_get_slot(evl);
 	if (slot < 0)
 		return slot;
-	ep = vzalloc_node(size, heap->node);
+	ep = vzalloc_node(size, pool->nid);
 	if (!ep)
 		return -ENOMEM;
 
@@ -1073,53 +1217,76 @@ static int evl_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	return 0;
 }
 
-/* Drop what starts at @page from all that is shared; returns its length. */
-static u32 evl_forget(struct evl_heap *evl, struct evl_page *page)
+/* Empty pages that are kept do not count: they go as soon as anybody wants. */
+static u32 evl_pages_used(struct evl_heap *evl, struct evl_pool *ep)
 {
-	struct evl_bucket *bucket;
-	u32 pages = 1;
+	struct evl_page *page;
+	u32 pages = ep->used;
+	unsigned int i;
 
-	switch (page->type) {
-	case EVL_FREE:
-		pages = page->pages;
-		evl_remove_range_bysize(evl, page);
-		break;
-	case EVL_RANGE:
-		pages = page->pages;
-		evl->live_ranges--;
-		evl->range_pages -= pages;
-		chaos_unhold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
-		break;
-	default:
-		bucket = evl_bucket_of(evl, page->type);
-		bucket->live -= hweight32(page->busy & ~bucket->empty);
-		if (page == bucket->spare)
-			bucket->spare = NULL;
-		evl_remove_page(page);
-		chaos_unhold(evl->heap, EVL_PAGE_SIZE);
+	lockdep_assert_held(&evl->lock.raw);
+	for (i = 0; i < EVL_NR_BUCKETS; i++) {
+		page = evl_spare(&evl->bucket[i]);
+		if (page && evl_pool_of(evl, page) == ep)
+			pages--;
 	}
 	return pages;
 }
 
+static size_t evl_pool_used(struct chaos_heap *heap, struct chaos_pool *pool)
+{
+	struct evl_heap *evl = heap->priv;
+	unsigned long flags;
+	u32 pages;
+
+	evl_lock_task(evl, &flags);
+	pages = evl_pages_used(evl, pool->priv);
+	evl_unlock(evl, flags);
+	return (size_t)pages << EVL_PAGE_SHIFT;
+}
+
+/*
+ * All of the pool is a single free range then; when that and the slot are gone,
+ * nothing leads to the pool any more.
+ */
+static bool evl_release_locked(struct evl_heap *evl, struct evl_pool *ep)
+{
+	if (evl->pools[ep->slot] != ep || evl_pages_used(evl, ep))
+		return false;
+	evl_drop_spares(evl, ep);
+	evl_remove_range(evl, ep->page);
+	evl->pools[ep->slot] = NULL;
+	return true;
+}
+
+static bool evl_release_pool(struct chaos_heap *heap, struct chaos_pool *pool)
+{
+	struct evl_heap *evl = heap->priv;
+	unsigned long flags;
+	bool released;
+
+	evl_lock_task(evl, &flags);
+	released = evl_release_locked(evl, pool->priv);
+	evl_unlock(evl, flags);
+	return released;
+}
+
+/*
+ * If the whole heap goes, its rings and trees still lead to the pool, but nobody
+ * looks at these any more.  An NMI that freed a block which another CPU was
+ * freeing may have left it on the list of deferred ones: it must not be found
+ * there once its memory is gone.
+ */
 static void evl_remove_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 {
 	struct evl_heap *evl = heap->priv;
-	struct evl_pool *ep = pool->priv;
 	unsigned long flags;
-	unsigned int batch;
-	u32 n = 0;
 
-	while (n < ep->nr_pages) {
-		evl_lock_task(evl, &flags);
-		for (batch = 0; batch < EVL_BATCH && n < ep->nr_pages; batch++)
-			n += evl_forget(evl, &ep->page[n]);
-		evl_unlock(evl, flags);
-		cond_resched();
-	}
-	evl->pools[ep->slot] = NULL;
+	evl_lock_task(evl, &flags);
+	evl_unlock(evl, flags);
+	vfree(pool->priv);
 	pool->priv = NULL;
 	pool->meta_size = 0;
-	vfree(ep);
 }
 
 static bool evl_walk_page(struct chaos_heap *heap, struct evl_page *page,
@@ -1176,6 +1343,7 @@ static int evl_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 
 /**
  * struct evl_tally - what the page maps say, to be compared with the rest
+ * @used: pages that are not in free ranges
  * @ranges: allocated ranges
  * @range_pages: their pages
  * @block_pages: pages of blocks, per bucket
@@ -1183,6 +1351,7 @@ static int evl_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
  * @bin: free ranges per length; those of the tree under 0
  */
 struct evl_tally {
+	size_t used;
 	size_t ranges;
 	size_t range_pages;
 	size_t block_pages[EVL_NR_BUCKETS];
@@ -1212,12 +1381,12 @@ static int evl_check_free_range(struct evl_heap *evl, struct evl_page *r,
 
 	if (evl_search_left_mergeable(r))
 		return chaos_unclean(evl->heap,
-					     "evl: free range %lx not merged with the one before",
+				     "evl: free range %lx not merged with the one before",
 				     evl_page_addr(evl, r));
 	if (last != r &&
 	    (last->type != EVL_FREE_END || last->pages != r->pages))
 		return chaos_unclean(evl->heap,
-					     "evl: free range %lx of %u pages ends in type %u, %u pages",
+				     "evl: free range %lx of %u pages ends in type %u, %u pages",
 				     evl_page_addr(evl, r), r->pages,
 				     last->type, last->pages);
 	if (r->pages < EVL_NR_BINS) {
@@ -1226,7 +1395,7 @@ static int evl_check_free_range(struct evl_heap *evl, struct evl_page *r,
 	}
 	if (r->range != evl_range_of(evl, r) || r->range->page != r)
 		return chaos_unclean(evl->heap,
-					     "evl: free range %lx of %u pages has no node",
+				     "evl: free range %lx of %u pages has no node",
 				     evl_page_addr(evl, r), r->pages);
 	tally->bin[0]++;
 	return 0;
@@ -1240,12 +1409,12 @@ static int evl_check_block_page(struct evl_heap *evl, struct evl_page *page,
 
 	if ((page->busy & bucket->empty) != bucket->empty)
 		return chaos_unclean(evl->heap,
-					     "evl: page %lx of %u byte blocks has busy bits %08x",
+				     "evl: page %lx of %u byte blocks has busy bits %08x",
 				     evl_page_addr(evl, page), 1U << page->type,
 				     page->busy);
 	if (page->busy == bucket->empty && page != bucket->spare)
 		return chaos_unclean(evl->heap,
-					     "evl: empty page %lx of %u byte blocks",
+				     "evl: empty page %lx of %u byte blocks",
 				     evl_page_addr(evl, page),
 				     1U << page->type);
 	tally->block_pages[i]++;
@@ -1258,25 +1427,28 @@ static int evl_check_start(struct evl_heap *evl, struct evl_page *page,
 			   size_t left, struct evl_tally *tally, u32 *pages)
 {
 	*pages = 1;
-	if (page->type >= EVL_MIN_LOG2 && page->type <= EVL_MAX_LOG2)
+	if (page->type >= EVL_MIN_LOG2 && page->type <= EVL_MAX_LOG2) {
+		tally->used++;
 		return evl_check_block_page(evl, page, tally);
+	}
 	if (page->type != EVL_FREE && page->type != EVL_RANGE)
 		return chaos_unclean(evl->heap,
-					     "evl: page %lx has type %u where something starts",
+				     "evl: page %lx has type %u where something starts",
 				     evl_page_addr(evl, page), page->type);
 	*pages = page->pages;
 	if (!*pages || *pages > left)
 		return chaos_unclean(evl->heap,
-					     "evl: range %lx of type %u has %u pages, %zu left",
+				     "evl: range %lx of type %u has %u pages, %zu left",
 				     evl_page_addr(evl, page), page->type,
 				     *pages, left);
 	if (page->type == EVL_FREE)
 		return evl_check_free_range(evl, page, tally);
 	if (!IS_ALIGNED(evl_page_addr(evl, page), 1UL << page->align))
 		return chaos_unclean(evl->heap,
-					     "evl: range %lx not aligned to %lu",
+				     "evl: range %lx not aligned to %lu",
 				     evl_page_addr(evl, page),
 				     1UL << page->align);
+	tally->used += *pages;
 	tally->ranges++;
 	tally->range_pages += *pages;
 	return 0;
@@ -1286,17 +1458,18 @@ static int evl_check_pool(struct evl_heap *evl, struct evl_pool *ep,
 			  struct evl_tally *tally)
 {
 	struct evl_page *page = ep->page, *end = page + ep->nr_pages;
+	size_t before = tally->used;
 	u32 pages, n, inner;
 	int err;
 
 	if (page[-1].type != EVL_GUARD || end->type != EVL_GUARD)
 		return chaos_unclean(evl->heap,
-					     "evl: a guard of pool %lx is gone",
+				     "evl: a guard of pool %lx is gone",
 				     ep->start);
 	for (n = 0; n < ep->nr_pages; n++) {
 		if (page[n].slot != ep->slot)
 			return chaos_unclean(evl->heap,
-						     "evl: page %u of pool %lx has slot %u, not %u",
+					     "evl: page %u of pool %lx has slot %u, not %u",
 					     n, ep->start, page[n].slot,
 					     ep->slot);
 	}
@@ -1308,13 +1481,17 @@ static int evl_check_pool(struct evl_heap *evl, struct evl_pool *ep,
 		for (n = 1; n < inner; n++) {
 			if (page[n].type != EVL_NONE)
 				return chaos_unclean(evl->heap,
-							     "evl: page %lx inside of range %lx has type %u",
+					     "evl: page %lx inside of range %lx has type %u",
 						     evl_page_addr(evl, page + n),
 						     evl_page_addr(evl, page),
 						     page[n].type);
 		}
 		page += pages;
 	}
+	if (tally->used - before != ep->used)
+		return chaos_unclean(evl->heap,
+				     "evl: pool %lx has %zu pages in use, %u counted",
+				     ep->start, tally->used - before, ep->used);
 	return 0;
 }
 
@@ -1332,11 +1509,11 @@ static int evl_check_bucket(struct evl_heap *evl, unsigned int i,
 		if (!evl_is_map_entry(evl, page) || page->prev != prev ||
 		    page->type != log2 || nr++ == tally->block_pages[i])
 			return chaos_unclean(evl->heap,
-						     "evl: ring of %u byte blocks is broken after %zu pages",
+					     "evl: ring of %u byte blocks is broken after %zu pages",
 					     1U << log2, nr);
 		if (full && page->busy != EVL_ALL_BUSY)
 			return chaos_unclean(evl->heap,
-						     "evl: page %lx of %u byte blocks has room behind a full one",
+					     "evl: page %lx of %u byte blocks has room behind a full one",
 					     evl_page_addr(evl, page),
 					     1U << log2);
 		full = page->busy == EVL_ALL_BUSY;
@@ -1345,17 +1522,17 @@ static int evl_check_bucket(struct evl_heap *evl, unsigned int i,
 	}
 	if (nr != tally->block_pages[i] || bucket->head.prev != prev)
 		return chaos_unclean(evl->heap,
-					     "evl: ring of %u byte blocks has %zu pages of %zu",
+				     "evl: ring of %u byte blocks has %zu pages of %zu",
 				     1U << log2, nr, tally->block_pages[i]);
 	if (!spare || bucket->head.busy != EVL_ALL_BUSY)
 		return chaos_unclean(evl->heap,
-					     "evl: bucket of %u byte blocks has a foreign spare or room in its head",
+				     "evl: bucket of %u byte blocks has a foreign spare or room in its head",
 				     1U << log2);
-	if (bucket->live != tally->blocks[i])
+	if (evl_live(&bucket->use) != tally->blocks[i] || bucket->use.pages != nr)
 		return chaos_unclean(evl->heap,
-					     "evl: %zu blocks of %u bytes counted, %zu busy",
-				     bucket->live, 1U << log2,
-				     tally->blocks[i]);
+				     "evl: %zu blocks of %u bytes, %zu pages counted; %zu, %zu found",
+				     evl_live(&bucket->use), 1U << log2,
+				     bucket->use.pages, tally->blocks[i], nr);
 	return 0;
 }
 
@@ -1370,14 +1547,14 @@ static int evl_check_bin(struct evl_heap *evl, u32 pages,
 		    page->type != EVL_FREE || page->pages != pages ||
 		    nr++ == tally->bin[pages])
 			return chaos_unclean(evl->heap,
-						     "evl: bin of %u pages is broken after %zu ranges",
+					     "evl: bin of %u pages is broken after %zu ranges",
 					     pages, nr);
 		prev = page;
 	}
 	if (nr != tally->bin[pages] || head->prev != prev ||
 	    !!(evl->bin_map & BIT_ULL(pages)) != !!nr)
 		return chaos_unclean(evl->heap,
-					     "evl: bin of %u pages has %zu ranges of %zu, map %llx",
+				     "evl: bin of %u pages has %zu ranges of %zu, map %llx",
 				     pages, nr, tally->bin[pages],
 				     evl->bin_map);
 	return 0;
@@ -1392,7 +1569,7 @@ static int evl_check_tree(struct evl_heap *evl, const struct evl_tally *tally)
 
 	if (node != rb_first_cached(&evl->size_tree))
 		return chaos_unclean(evl->heap,
-					     "evl: the size tree's first node is not the leftmost");
+				     "evl: the size tree's first node is not the leftmost");
 	for (; node; node = rb_next(node)) {
 		page = evl_range_page(node);
 		if (!evl_is_map_entry(evl, page) ||
@@ -1400,34 +1577,31 @@ static int evl_check_tree(struct evl_heap *evl, const struct evl_tally *tally)
 		    page->type != EVL_FREE || page->pages < least ||
 		    nr++ == tally->bin[0])
 			return chaos_unclean(evl->heap,
-						     "evl: the size tree is broken after %zu ranges of up to %u pages",
+					     "evl: the size tree is broken after %zu ranges of up to %u pages",
 					     nr, least);
 		least = page->pages;
 	}
 	if (nr != tally->bin[0])
 		return chaos_unclean(evl->heap,
-					     "evl: the size tree has %zu ranges of %zu",
+				     "evl: the size tree has %zu ranges of %zu",
 				     nr, tally->bin[0]);
 	return 0;
 }
 
 static int evl_check_totals(struct evl_heap *evl, const struct evl_tally *tally)
 {
-	size_t pages = tally->range_pages;
-	unsigned int i;
+	size_t held = atomic_long_read(&evl->heap->held);
 
-	for (i = 0; i < EVL_NR_BUCKETS; i++)
-		pages += tally->block_pages[i];
-	if (evl->live_ranges != tally->ranges ||
-	    evl->range_pages != tally->range_pages)
+	if (evl_live(&evl->ranges) != tally->ranges ||
+	    evl->ranges.pages != tally->range_pages)
 		return chaos_unclean(evl->heap,
-					     "evl: %zu ranges, %zu pages counted; %zu, %zu found",
-				     evl->live_ranges, evl->range_pages,
+				     "evl: %zu ranges, %zu pages counted; %zu, %zu found",
+				     evl_live(&evl->ranges), evl->ranges.pages,
 				     tally->ranges, tally->range_pages);
-	if (evl->heap->held != pages << EVL_PAGE_SHIFT)
+	if (held != tally->used << EVL_PAGE_SHIFT)
 		return chaos_unclean(evl->heap,
-					     "evl: %zu bytes held, %zu found",
-				     evl->heap->held, pages << EVL_PAGE_SHIFT);
+				     "evl: %zu bytes held, %zu found", held,
+				     tally->used << EVL_PAGE_SHIFT);
 	return 0;
 }
 
@@ -1476,17 +1650,23 @@ EXPORT_SYMBOL_IF_KUNIT(evl_round_size);
 
 const struct chaos_engine chaos_evl_engine = {
 	.name		= "evl",
+	.natural	= true,
 	.init		= evl_init,
 	.exit		= evl_exit,
 	.add_pool	= evl_add_pool,
+	.pool_used	= evl_pool_used,
+	.release_pool	= evl_release_pool,
 	.remove_pool	= evl_remove_pool,
 	.pool_need	= evl_pool_need,
 	.alloc		= evl_alloc,
+	.alloc_bulk	= evl_alloc_bulk,
 	.free		= evl_free,
+	.free_bulk	= evl_free_bulk,
 	.resize		= evl_resize,
 	.query		= evl_query,
 	.check		= evl_check,
 	.walk		= evl_walk,
-	.count		= evl_count,
+	.stats		= evl_stats,
+	.class_stats	= evl_class_stats,
 	.collect	= evl_collect,
 };

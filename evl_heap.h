@@ -113,16 +113,32 @@ struct evl_range {
  * @page: the page map; page[-1] and page[nr_pages] are guards
  * @range: nodes of the long free ranges
  * @nr_pages: pages of the pool
+ * @used: those that are not in free ranges
  * @slot: index in evl_heap.pools
  *
- * All are constant.
+ * All but @used are constant.
  */
 struct evl_pool {
 	unsigned long start;
 	struct evl_page *page;
 	struct evl_range *range;
 	u32 nr_pages;
+	u32 used;
 	u16 slot;
+};
+
+/**
+ * struct evl_use - what a bucket, or all ranges together, have been used for
+ * @allocs: blocks allocated so far
+ * @frees: blocks freed so far; the others are live
+ * @pages: pages that are neither free nor used by others
+ * @peak_pages: the highest @pages
+ */
+struct evl_use {
+	u64 allocs;
+	u64 frees;
+	size_t pages;
+	size_t peak_pages;
 };
 
 /**
@@ -132,7 +148,7 @@ struct evl_pool {
  * @empty: the busy bits of a page without allocated blocks
  * @spare: the page that was last kept though empty, or NULL; it is in the
  *	ring, and by now it may be in use again
- * @live: allocated blocks
+ * @use: its figures
  *
  * No page but @spare is empty.  The alignment makes an index a shift.
  */
@@ -140,8 +156,10 @@ struct evl_bucket {
 	struct evl_page head;
 	u32 empty;
 	struct evl_page *spare;
-	size_t live;
-} __aligned(8 * sizeof(long));
+	struct evl_use use;
+} __aligned(16 * sizeof(long));
+
+static_assert(!(sizeof(struct evl_bucket) & (sizeof(struct evl_bucket) - 1)));
 
 /**
  * struct evl_heap - the engine's side of a heap
@@ -152,8 +170,7 @@ struct evl_bucket {
  * @nr_slots: length of @pools
  * @bucket: pages of blocks, by log2 of the block size less EVL_MIN_LOG2
  * @size_tree: free ranges of EVL_NR_BINS pages or more, by length
- * @live_ranges: allocated ranges
- * @range_pages: their pages
+ * @ranges: figures of the allocated ranges
  * @bin: heads of the rings of shorter free ranges, by length; bin[0] is not used
  *
  * Every free range is in exactly one bin or in the tree, and no two touch
@@ -167,8 +184,7 @@ struct evl_heap {
 	unsigned int nr_slots;
 	struct evl_bucket bucket[EVL_NR_BUCKETS];
 	struct rb_root_cached size_tree;
-	size_t live_ranges;
-	size_t range_pages;
+	struct evl_use ranges;
 	struct evl_page bin[EVL_NR_BINS];
 };
 
@@ -178,6 +194,11 @@ static inline struct evl_bucket *evl_bucket_of(struct evl_heap *evl,
 					       unsigned int log2)
 {
 	return &evl->bucket[log2 - EVL_MIN_LOG2];
+}
+
+static inline size_t evl_live(const struct evl_use *use)
+{
+	return use->allocs - use->frees;
 }
 
 /* The busy bits that stand for blocks. */

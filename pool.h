@@ -9,6 +9,7 @@
 #include <linux/bits.h>
 #include <linux/list.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
 struct chaos_heap;
 
@@ -29,8 +30,14 @@ struct chaos_heap;
  * @meta_size: bytes of metadata, for the statistics
  * @node: in heap->pools
  * @mem: what to vfree() at the end, or NULL if the memory is the caller's
+ * @nid: NUMA node that most of it is on, or NUMA_NO_NODE if that is not known
+ * @entered: the sanitizers know it
+ * @grown: added on demand: may be returned when it is empty
+ * @idle_since: jiffies when it was first seen empty, or 0; under heap->mutex
+ * @free_work: frees it after a grace period
  *
- * All but @node are constant once the pool is in the map.
+ * All but @node, @idle_since and @free_work are constant once the pool is in the
+ * map.
  */
 struct chaos_pool {
 	unsigned long start;
@@ -41,6 +48,11 @@ struct chaos_pool {
 	size_t meta_size;
 	struct list_head node;
 	void *mem;
+	int nid;
+	bool entered;
+	bool grown;
+	unsigned long idle_since;
+	struct rcu_work free_work;
 };
 
 static inline unsigned long chaos_pool_end(const struct chaos_pool *pool)
@@ -49,7 +61,7 @@ static inline unsigned long chaos_pool_end(const struct chaos_pool *pool)
 }
 
 struct chaos_pool *chaos_pool_create(struct chaos_heap *heap, size_t size,
-				     gfp_t gfp);
+				     gfp_t gfp, int node);
 struct chaos_pool *chaos_pool_adopt(struct chaos_heap *heap, void *mem,
 				    size_t size);
 void chaos_pool_free(struct chaos_pool *pool);
@@ -95,7 +107,7 @@ extern struct chaos_map_node *chaos_map_root[CHAOS_MAP_ROOT_SIZE];
  * Lock-free; three dependent loads.  The nodes are never freed before the
  * module goes.  A pool found stays valid for as long as a block in it
  * is live; for an address that is no block's, for as long as preemption is
- * off (chaos_pool_withdraw() waits for an RCU grace period).
+ * off (between chaos_pool_withdraw() and its end passes an RCU grace period).
  *
  * Context: any, preemption disabled.
  * Return: the pool, or NULL

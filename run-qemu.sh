@@ -24,6 +24,7 @@ the modules: all of it in ${CACHE/#$HOME/\~}.
                      (may be given several times)
   --smp N            number of CPUs (default 2)
   --mem SIZE         memory of the guest (default 1G)
+  --nodes N          NUMA nodes that CPUs and memory are dealt out to (default 1)
   --kernel KERNEL    stock   Debian's $SOURCE_SERIES cloud kernel (default)
                      rt      Debian's $SOURCE_SERIES PREEMPT_RT kernel
                      kunit   test kernel with KUnit, built from Debian's source
@@ -33,7 +34,7 @@ the modules: all of it in ${CACHE/#$HOME/\~}.
   --gdb              stop before the first instruction and wait for gdb
   --append "ARGS"    more words for the kernel command line
   --timeout SECONDS  give the guest up after this (default: $TIMEOUT_FAST, and
-                     $TIMEOUT_SLOW for the kernels debug and PATH; 0: never)
+                     $TIMEOUT_SLOW for the kernels kunit, debug and PATH; 0: never)
   --guest JOB,...    run these scripts of rootfs/ (default replay)
   --log FILE         keep the guest's log here
   --help             this text
@@ -54,12 +55,12 @@ bad_usage()
 
 parse_options()
 {
-	SMP=2 MEM=1G KERNEL=stock APPEND='' TIMEOUT='' JOBS=replay LOG=''
+	SMP=2 MEM=1G NODES=1 KERNEL=stock APPEND='' TIMEOUT='' JOBS=replay LOG=''
 	SHELL_WANTED='' GDB='' CHOSEN=() QEMU_EXTRA=()
 
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--allocator | --smp | --mem | --kernel | --append | --timeout | \
+		--allocator | --smp | --mem | --nodes | --kernel | --append | --timeout | \
 			--guest | --log)
 			[ $# -ge 2 ] || bad_usage "$1 wants a value"
 			set_option "$1" "$2"
@@ -96,6 +97,10 @@ set_option()
 		[[ $2 =~ ^[1-9][0-9]*[MGmg]?$ ]] ||
 			bad_usage "--mem wants a size such as 512M, not '$2'"
 		MEM=$2
+		;;
+	--nodes)
+		[[ $2 =~ ^[1-8]$ ]] || bad_usage "--nodes wants a number from 1 to 8, not '$2'"
+		NODES=$2
 		;;
 	--kernel) KERNEL=$2 ;;
 	--append) APPEND+=" $2" ;;
@@ -157,11 +162,32 @@ pack_initramfs()
 		cpio --null --quiet -o -H newc -R 0:0 | gzip -1) >"$WORK/initramfs.gz"
 }
 
+# The arguments for NODES nodes with the same memory, in NUMA. The CPUs are
+# dealt out in turn.
+assemble_nodes()
+{
+	local mib=${MEM%[MGmg]} node cpu
+
+	NUMA=()
+	[ "$NODES" -gt 1 ] || return 0
+	[[ $MEM != *[Gg] ]] || mib=$((mib * 1024))
+	[ "$NODES" -le "$SMP" ] || bad_usage "--nodes $NODES wants as many CPUs"
+	[ $((mib % NODES)) -eq 0 ] || bad_usage "--mem $MEM is no multiple of $NODES MiB"
+	for ((node = 0; node < NODES; node++)); do
+		NUMA+=(-object "memory-backend-ram,id=mem$node,size=$((mib / NODES))M"
+			-numa "node,nodeid=$node,memdev=mem$node")
+	done
+	for ((cpu = 0; cpu < SMP; cpu++)); do
+		NUMA+=(-numa "cpu,node-id=$((cpu * NODES / SMP)),socket-id=0,cluster-id=0,core-id=$cpu,thread-id=0")
+	done
+}
+
 # Sets QEMU, the command line. Nobody else starts QEMU.
 assemble_qemu()
 {
 	local allocators jobs=$JOBS cmdline
 
+	assemble_nodes
 	allocators=$(IFS=,; echo "${CHOSEN[*]:-${ALLOCATORS// /,}}")
 	[ -z "$SHELL_WANTED" ] || jobs=shell
 	# An oops ends the run; the machine then "reboots", which ends QEMU. NMIs
@@ -169,13 +195,15 @@ assemble_qemu()
 	cmdline="console=ttyAMA0 earlycon panic=-1 oops=panic printk.devkmsg=on"
 	cmdline+=" irqchip.gicv3_pseudo_nmi=1"
 	cmdline+=" chaos.jobs=$jobs chaos.allocators=$allocators"
+	# KASAN would stop after its first report, which may be an expected one.
+	[[ ,$jobs, != *,provoke,* ]] || cmdline+=" kasan_multi_shot"
 	[ -z "$GDB" ] || cmdline+=" nokaslr"
 	cmdline+=$APPEND
 
 	QEMU=(qemu-system-aarch64 -M "virt,gic-version=3"
 		# Emulating the real pointer authentication algorithm is slow.
-		-cpu "max,pauth-impdef=on" -accel "tcg,thread=multi"
-		-smp "$SMP" -m "$MEM" -no-reboot -nic none
+		-cpu "max,pauth-impdef=on" -accel tcg
+		-smp "$SMP" -m "$MEM" "${NUMA[@]}" -no-reboot -nic none
 		-kernel "$IMAGE" -initrd "$WORK/initramfs.gz" -append "$cmdline")
 	[ -z "$GDB" ] || QEMU+=(-S -gdb tcp::1234)
 	if [ -n "$SHELL_WANTED" ]; then
@@ -204,7 +232,7 @@ run_guest()
 
 	if [ -z "$limit" ]; then
 		case $KERNEL in
-		stock | rt | kunit) limit=$TIMEOUT_FAST ;;
+		stock | rt) limit=$TIMEOUT_FAST ;;
 		*) limit=$TIMEOUT_SLOW ;;
 		esac
 	fi
@@ -232,7 +260,8 @@ scan_log()
 {
 	local bad=0 hits
 
-	hits=$(grep -nE "$ALARMS" "$LOG" | head -n 20) || true
+	hits=$(awk -f "$TOP/tools/expected.awk" "$LOG" | grep -nE "$ALARMS" |
+		head -n 20) || true
 	if [ -n "$hits" ]; then
 		say "the kernel reports problems:"
 		printf '%s\n' "$hits" >&2

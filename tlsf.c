@@ -47,6 +47,7 @@
 #include "compat.h"
 #include "engine.h"
 #include "lock.h"
+#include "sanitize.h"
 #include "tlsf.h"
 
 /*
@@ -79,11 +80,16 @@ static __always_inline void tlsf_unmark_list(struct tlsf *t, unsigned int index)
 		t->fl_bitmap &= ~(1UL << fl);
 }
 
-/* Whether @link is a list head.  Then (@link - @t->list) is its index. */
+/*
+ * Whether @link is a list head, not the middle of one: there, a damaged link may
+ * find what it looks for.  Then (@link - @t->list) is its index.
+ */
 static __always_inline bool tlsf_is_list(const struct tlsf *t,
 					 const struct list_head *link)
 {
-	return (unsigned long)link - (unsigned long)t->list < sizeof(t->list);
+	unsigned long offset = (unsigned long)link - (unsigned long)t->list;
+
+	return offset < sizeof(t->list) && IS_ALIGNED(offset, sizeof(*link));
 }
 
 static __always_inline void tlsf_insert_at(struct tlsf *t,
@@ -155,7 +161,10 @@ static __always_inline bool tlsf_is_inside(const struct tlsf_pool *pool,
 	return (unsigned long)p - pool->first <= pool->span;
 }
 
-/* The pools of a heap are on the map; only a core by itself has others. */
+/*
+ * The pools of a heap are on the map, for a while even those that have been
+ * released; only a core by itself has others.
+ */
 static noinline struct tlsf_pool *tlsf_search_pool(struct tlsf *t,
 						   const void *p)
 {
@@ -164,7 +173,8 @@ static noinline struct tlsf_pool *tlsf_search_pool(struct tlsf *t,
 
 	if (mapped && mapped->heap == t->heap) {
 		pool = mapped->priv;
-		return tlsf_is_inside(pool, p) ? pool : NULL;
+		return tlsf_is_inside(pool, p) && !list_empty(&pool->node) ?
+			pool : NULL;
 	}
 	list_for_each_entry(pool, &t->pools, node) {
 		if (tlsf_is_inside(pool, p))
@@ -361,7 +371,6 @@ tlsf_claim(struct tlsf *t, unsigned int index, size_t size,
 		return NULL;
 
 	WRITE_ONCE(*live, *live | mask);
-	t->live++;
 	return block;
 }
 
@@ -513,6 +522,17 @@ static noinline struct tlsf_block *tlsf_take_any(struct tlsf *t, size_t size,
 	return block;
 }
 
+/* Count a block that has just been taken, from tlsf.recent: what it costs. */
+static __always_inline size_t tlsf_count(struct tlsf *t,
+					 const struct tlsf_block *block)
+{
+	size_t cost = TLSF_HEADER + tlsf_size(block);
+
+	t->allocs++;
+	t->recent->used += cost;
+	return cost;
+}
+
 /*
  * Release
  */
@@ -541,7 +561,8 @@ tlsf_release(struct tlsf *t, struct tlsf_pool *pool, void *p, size_t *size)
 	*size = whole;
 	live = tlsf_live_word(pool, p, &mask);
 	WRITE_ONCE(*live, *live & ~mask);
-	t->live--;
+	t->frees++;
+	pool->used -= TLSF_HEADER + whole;
 	block->head = whole | TLSF_FREE;
 	next = tlsf_next_at(block, whole);
 	end = next;
@@ -623,6 +644,7 @@ static bool tlsf_resize_locked(struct tlsf *t, struct tlsf_pool *pool, void *p,
 	}
 	*from = had;
 	*to = tlsf_size(block);
+	pool->used += *to - had;
 	return true;
 }
 
@@ -630,14 +652,16 @@ static bool tlsf_resize_locked(struct tlsf *t, struct tlsf_pool *pool, void *p,
  * Pools
  */
 
+/* Stands for a pool where there is none: no address is in it. */
+static struct tlsf_pool tlsf_no_pool = { .first = ULONG_MAX };
+
 VISIBLE_IF_KUNIT void tlsf_init(struct tlsf *t, struct chaos_heap *heap)
 {
-	/* Stands for a pool until there is one: no address is in it. */
-	static struct tlsf_pool none = { .first = ULONG_MAX };
 	unsigned int i;
 
-	t->recent = &none;
-	t->live = 0;
+	t->recent = &tlsf_no_pool;
+	t->allocs = 0;
+	t->frees = 0;
 	t->fl_bitmap = 0;
 	memset(t->sl_bitmap, 0, sizeof(t->sl_bitmap));
 	for (i = 0; i < TLSF_LISTS; i++)
@@ -691,6 +715,29 @@ VISIBLE_IF_KUNIT int tlsf_add_pool(struct tlsf *t, struct tlsf_pool *pool,
 EXPORT_SYMBOL_IF_KUNIT(tlsf_add_pool);
 
 /*
+ * Take @pool out of use if none of its blocks is live: then a single free block
+ * spans it, and when that is off its list, nothing leads to the pool any more.
+ * False as well if that block was overwritten: others may have links into it.
+ */
+VISIBLE_IF_KUNIT bool tlsf_release_pool(struct tlsf *t, struct tlsf_pool *pool)
+{
+	struct tlsf_block *block = tlsf_block_of((void *)pool->first);
+
+	if (pool->used || list_empty(&pool->node))
+		return false;
+	if (block->head != ((pool->span + TLSF_MIN_SIZE) | TLSF_FREE) ||
+	    !tlsf_free_intact(pool, block) ||
+	    !tlsf_links_intact(t, pool, block))
+		return false;
+	tlsf_unlink(t, block);
+	list_del_init(&pool->node);
+	if (t->recent == pool)
+		t->recent = &tlsf_no_pool;
+	return true;
+}
+EXPORT_SYMBOL_IF_KUNIT(tlsf_release_pool);
+
+/*
  * Integrity
  */
 
@@ -727,6 +774,7 @@ static int tlsf_check_pool(struct tlsf *t, struct tlsf_pool *pool,
 	struct tlsf_block *block, *prev = NULL;
 	bool prev_free = false;
 	size_t live = 0;
+	size_t used = 0;
 	size_t bits;
 
 	block = tlsf_block_of((void *)pool->first);
@@ -768,7 +816,7 @@ static int tlsf_check_pool(struct tlsf *t, struct tlsf_pool *pool,
 			sum->free_blocks++;
 		} else {
 			live++;
-			sum->held += TLSF_HEADER + size;
+			used += TLSF_HEADER + size;
 		}
 		prev = block;
 		prev_free = free;
@@ -783,7 +831,12 @@ static int tlsf_check_pool(struct tlsf *t, struct tlsf_pool *pool,
 		return chaos_unclean(t->heap,
 				     "pool %#lx: %zu live bits, %zu live blocks",
 				     pool->first, bits - 1, live);
+	if (used != pool->used)
+		return chaos_unclean(t->heap,
+				     "pool %#lx: %zu bytes used, %zu counted",
+				     pool->first, used, pool->used);
 	sum->live_blocks += live;
+	sum->held += used;
 	return 0;
 }
 
@@ -847,9 +900,10 @@ static int tlsf_take_census(struct tlsf *t, struct tlsf_census *sum)
 	}
 	if (left)
 		return chaos_unclean(t->heap, "%zu free blocks on no list", left);
-	if (sum->live_blocks != t->live)
-		return chaos_unclean(t->heap, "%zu live blocks, %zu counted",
-				     sum->live_blocks, t->live);
+	if (sum->live_blocks != t->allocs - t->frees)
+		return chaos_unclean(t->heap,
+				     "%zu live blocks, but %llu taken and %llu given back",
+				     sum->live_blocks, t->allocs, t->frees);
 	return 0;
 }
 
@@ -876,7 +930,10 @@ VISIBLE_IF_KUNIT void *tlsf_malloc(struct tlsf *t, size_t size, size_t align)
 	block = align <= TLSF_ALIGN ? tlsf_take(t, size) : NULL;
 	if (!block)
 		block = tlsf_take_any(t, size, align);
-	return block ? &block->link : NULL;
+	if (!block)
+		return NULL;
+	tlsf_count(t, block);
+	return &block->link;
 }
 EXPORT_SYMBOL_IF_KUNIT(tlsf_malloc);
 
@@ -944,8 +1001,10 @@ tlsf_free_locked(struct chaos_heap *heap, struct tlsf_pool *pool, void *p)
 
 	lockdep_assert_held(&th->lock.raw);
 	verdict = tlsf_release(&th->core, pool, p, &size);
-	if (likely(verdict == CHAOS_OK))
+	if (likely(verdict == CHAOS_OK)) {
+		chaos_san_free(heap, p, size);
 		chaos_unhold(heap, TLSF_HEADER + size);
+	}
 	return verdict;
 }
 
@@ -954,6 +1013,9 @@ static void tlsf_free_deferred(void *p)
 	struct chaos_pool *pool = chaos_pool_of(p);
 	enum chaos_verdict verdict;
 
+	/* Withdrawn, and its blocks with it. */
+	if (!pool)
+		return;
 	verdict = tlsf_free_locked(pool->heap, pool->priv, p);
 	if (verdict != CHAOS_OK)
 		chaos_report(pool->heap, p, verdict, _RET_IP_);
@@ -1001,9 +1063,9 @@ static int tlsf_op_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 		return -EFBIG;
 	/* kvmalloc() refuses sizes of 2 GiB, which a pool of 128 GiB needs. */
 	if (meta <= INT_MAX)
-		mine = kvzalloc_node(meta, GFP_KERNEL, heap->node);
+		mine = kvzalloc_node(meta, GFP_KERNEL, pool->nid);
 	else
-		mine = vzalloc_node(meta, heap->node);
+		mine = vzalloc_node(meta, pool->nid);
 	if (!mine)
 		return -ENOMEM;
 	pool->priv = mine;
@@ -1024,13 +1086,43 @@ static int tlsf_op_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	return 0;
 }
 
+static size_t tlsf_op_pool_used(struct chaos_heap *heap,
+				struct chaos_pool *pool)
+{
+	const struct tlsf_pool *mine = pool->priv;
+
+	return READ_ONCE(mine->used);
+}
+
+static bool tlsf_op_release_pool(struct chaos_heap *heap,
+				 struct chaos_pool *pool)
+{
+	struct tlsf_heap *th = heap->priv;
+	unsigned long flags;
+	bool released;
+
+	raw_spin_lock_irqsave(&th->lock.raw, flags);
+	tlsf_drain(th);
+	released = tlsf_release_pool(&th->core, pool->priv);
+	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
+	return released;
+}
+
 /*
- * The free blocks of the pool stay on the lists: all pools go, and nothing
- * looks at a list any more.
+ * If the whole heap goes, free blocks of the pool are still on lists, but
+ * nothing looks at these any more.  An NMI that freed a block which another CPU
+ * was freeing may have left it on the list of deferred ones: it must not be
+ * found there once its memory is gone.
  */
 static void tlsf_op_remove_pool(struct chaos_heap *heap,
 				struct chaos_pool *pool)
 {
+	struct tlsf_heap *th = heap->priv;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&th->lock.raw, flags);
+	tlsf_drain(th);
+	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
 	kvfree(pool->priv);
 	pool->priv = NULL;
 }
@@ -1079,9 +1171,52 @@ void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align)
 	if (unlikely(!block))
 		block = tlsf_alloc_slow(th, size, align);
 	if (likely(block))
-		chaos_hold(heap, TLSF_HEADER + tlsf_size(block));
+		chaos_hold(heap, tlsf_count(&th->core, block));
 	chaos_unlock(&th->lock, flags);
 	return likely(block) ? &block->link : NULL;
+}
+
+/* As many blocks as one turn of the lock is good for. */
+static size_t tlsf_alloc_batch(struct chaos_heap *heap, size_t size, size_t n,
+			       void **p)
+{
+	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = &th->core;
+	struct tlsf_block *block;
+	unsigned long flags;
+	size_t done, cost = 0;
+
+	if (unlikely(!chaos_lock(&th->lock, &flags)))
+		return 0;
+	tlsf_drain(th);
+	for (done = 0; done < n; done++) {
+		block = tlsf_take(t, size);
+		if (unlikely(!block))
+			block = tlsf_take_any(t, size, TLSF_ALIGN);
+		if (unlikely(!block))
+			break;
+		cost += tlsf_count(t, block);
+		p[done] = &block->link;
+	}
+	chaos_hold(heap, cost);
+	chaos_unlock(&th->lock, flags);
+	return done;
+}
+
+static size_t tlsf_op_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
+				 void **p)
+{
+	size_t done = 0, batch, got;
+
+	if (unlikely(size > TLSF_REQUEST_MAX))
+		return 0;
+	size = tlsf_round(size);
+	do {
+		batch = min_t(size_t, n - done, CHAOS_LOCK_BATCH);
+		got = tlsf_alloc_batch(heap, size, batch, p + done);
+		done += got;
+	} while (got == batch && done < n);
+	return done;
 }
 
 /* In NMI, and what this CPU or another was doing cannot be waited for. */
@@ -1109,6 +1244,51 @@ enum chaos_verdict tlsf_op_free(struct chaos_heap *heap,
 	if (unlikely(verdict == CHAOS_FREED))
 		return tlsf_blame(mine, p);
 	return verdict;
+}
+
+/*
+ * Free as many blocks as one turn of the lock is good for, up to the first that
+ * cannot be.
+ */
+static size_t tlsf_free_batch(struct chaos_heap *heap, size_t n, void **p,
+			      enum chaos_verdict *verdict)
+{
+	struct tlsf_heap *th = heap->priv;
+	struct chaos_pool *pool = NULL;
+	unsigned long flags;
+	size_t done;
+
+	*verdict = CHAOS_OK;
+	if (unlikely(!chaos_lock(&th->lock, &flags))) {
+		pool = chaos_pool_guess(heap, NULL, *p, verdict);
+		if (pool)
+			*verdict = tlsf_free_later(th, pool->priv, *p);
+		return *verdict == CHAOS_OK;
+	}
+	tlsf_drain(th);
+	for (done = 0; done < n; done++) {
+		pool = chaos_pool_guess(heap, pool, p[done], verdict);
+		if (likely(pool))
+			*verdict = tlsf_free_locked(heap, pool->priv, p[done]);
+		if (unlikely(*verdict != CHAOS_OK))
+			break;
+	}
+	chaos_unlock(&th->lock, flags);
+	if (unlikely(*verdict == CHAOS_FREED))
+		*verdict = tlsf_blame(pool->priv, p[done]);
+	return done;
+}
+
+static size_t tlsf_op_free_bulk(struct chaos_heap *heap, size_t n, void **p,
+				enum chaos_verdict *verdict)
+{
+	size_t done = 0, batch;
+
+	do {
+		batch = min_t(size_t, n - done, CHAOS_LOCK_BATCH);
+		done += tlsf_free_batch(heap, batch, p + done, verdict);
+	} while (*verdict == CHAOS_OK && done < n);
+	return done;
 }
 
 static bool tlsf_op_resize(struct chaos_heap *heap, struct chaos_pool *pool,
@@ -1166,9 +1346,9 @@ static int tlsf_op_check(struct chaos_heap *heap)
 	raw_spin_lock_irqsave(&th->lock.raw, flags);
 	tlsf_drain(th);
 	err = tlsf_take_census(&th->core, &sum);
-	if (!err && sum.held != heap->held)
+	if (!err && sum.held != atomic_long_read(&heap->held))
 		err = chaos_unclean(heap, "%zu bytes held, %zu counted",
-				    sum.held, heap->held);
+				    sum.held, atomic_long_read(&heap->held));
 	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
 	return err;
 }
@@ -1217,31 +1397,31 @@ static int tlsf_op_walk(struct chaos_heap *heap, chaos_visitor visitor,
 	return 0;
 }
 
-static void tlsf_read_count(struct chaos_heap *heap, size_t *blocks,
-			    size_t *bytes)
+static void tlsf_op_stats(struct chaos_heap *heap,
+			  struct chaos_heap_stats *stats)
 {
 	struct tlsf_heap *th = heap->priv;
-
-	*blocks = READ_ONCE(th->core.live);
-	*bytes = READ_ONCE(heap->held) - *blocks * TLSF_HEADER;
-}
-
-static void tlsf_op_count(struct chaos_heap *heap, size_t *blocks,
-			  size_t *bytes)
-{
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = &th->core;
 	unsigned long flags;
 
-	if (unlikely(!chaos_lock(&th->lock, &flags))) {
-		tlsf_read_count(heap, blocks, bytes);
-		return;
-	}
+	raw_spin_lock_irqsave(&th->lock.raw, flags);
 	tlsf_drain(th);
-	tlsf_read_count(heap, blocks, bytes);
-	chaos_unlock(&th->lock, flags);
+	stats->allocs = t->allocs;
+	stats->local_frees = t->frees;
+	stats->live_blocks = t->allocs - t->frees;
+	stats->live_bytes = atomic_long_read(&heap->held) -
+			    stats->live_blocks * TLSF_HEADER;
+	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
 }
 
-static void tlsf_op_collect(struct chaos_heap *heap, bool force)
+/* Blocks of all sizes lie side by side. */
+static size_t tlsf_op_class_stats(struct chaos_heap *heap,
+				  struct chaos_class_stats *classes, size_t n)
+{
+	return 0;
+}
+
+static bool tlsf_op_collect(struct chaos_heap *heap, bool force)
 {
 	struct tlsf_heap *th = heap->priv;
 	unsigned long flags;
@@ -1249,6 +1429,7 @@ static void tlsf_op_collect(struct chaos_heap *heap, bool force)
 	raw_spin_lock_irqsave(&th->lock.raw, flags);
 	tlsf_drain(th);
 	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
+	return false;
 }
 
 const struct chaos_engine chaos_tlsf_engine = {
@@ -1256,14 +1437,19 @@ const struct chaos_engine chaos_tlsf_engine = {
 	.init = tlsf_op_init,
 	.exit = tlsf_op_exit,
 	.add_pool = tlsf_op_add_pool,
+	.pool_used = tlsf_op_pool_used,
+	.release_pool = tlsf_op_release_pool,
 	.remove_pool = tlsf_op_remove_pool,
 	.pool_need = tlsf_op_pool_need,
 	.alloc = tlsf_op_alloc,
+	.alloc_bulk = tlsf_op_alloc_bulk,
 	.free = tlsf_op_free,
+	.free_bulk = tlsf_op_free_bulk,
 	.resize = tlsf_op_resize,
 	.query = tlsf_op_query,
 	.check = tlsf_op_check,
 	.walk = tlsf_op_walk,
-	.count = tlsf_op_count,
+	.stats = tlsf_op_stats,
+	.class_stats = tlsf_op_class_stats,
 	.collect = tlsf_op_collect,
 };

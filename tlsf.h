@@ -83,7 +83,8 @@ static_assert(TLSF_ALIGN == CHAOS_MIN_ALIGN);
  * struct tlsf_pool - one range of memory, and which addresses in it are blocks
  * @first: address of the first block's payload
  * @span: the last address that a block could have, less @first
- * @node: in tlsf.pools
+ * @node: in tlsf.pools; by itself once the pool has been released
+ * @used: bytes of live blocks and their headers
  * @live: bit n is set if and only if a live block's payload begins at
  *	@first + n * TLSF_ALIGN.  The sentinel's bit is set, too.
  *
@@ -93,13 +94,15 @@ struct tlsf_pool {
 	unsigned long first;
 	size_t span;
 	struct list_head node;
+	size_t used;
 	unsigned long live[];
 };
 
 /**
  * struct tlsf - the control of any number of pools
- * @recent: the pool that the last block was taken from
- * @live: number of live blocks
+ * @recent: the pool that the last block was taken from, or one without blocks
+ * @allocs: blocks taken so far
+ * @frees: blocks given back so far; the others are live
  * @fl_bitmap: bit fl is set if and only if @sl_bitmap[fl] is not 0
  * @sl_bitmap: bit sl is set if and only if @list[fl * TLSF_SL_COUNT + sl] is
  *	not empty
@@ -111,7 +114,8 @@ struct tlsf_pool {
  */
 struct tlsf {
 	struct tlsf_pool *recent;
-	size_t live;
+	u64 allocs;
+	u64 frees;
 	unsigned long fl_bitmap;
 	u32 sl_bitmap[TLSF_FL_COUNT];
 	struct list_head list[TLSF_LISTS];
@@ -215,6 +219,7 @@ void tlsf_init(struct tlsf *t, struct chaos_heap *heap);
 size_t tlsf_pool_meta(size_t size);
 int tlsf_add_pool(struct tlsf *t, struct tlsf_pool *pool, void *mem,
 		  size_t size);
+bool tlsf_release_pool(struct tlsf *t, struct tlsf_pool *pool);
 void *tlsf_malloc(struct tlsf *t, size_t size, size_t align);
 enum chaos_verdict tlsf_free(struct tlsf *t, struct tlsf_pool *pool, void *p);
 bool tlsf_resize(struct tlsf *t, struct tlsf_pool *pool, void *p, size_t size);

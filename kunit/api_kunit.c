@@ -429,7 +429,8 @@ static void beat(struct chaos_heap *heap, bool force, u64 heartbeat, void *arg)
 {
 	struct heart *h = arg;
 
-	h->wrong += h->inside || heartbeat <= h->last;
+	h->wrong += h->inside ||
+		    (force ? heartbeat < h->last : heartbeat <= h->last);
 	h->inside = true;
 	h->last = heartbeat;
 	h->calls++;

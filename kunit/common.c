@@ -4,9 +4,11 @@
  */
 #include <linux/cpumask.h>
 #include <linux/err.h>
+#include <linux/irq_work.h>
 #include <linux/kthread.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
@@ -345,9 +347,107 @@ int chaos_test_run(struct chaos_test_thread *threads, unsigned int n)
 	return err;
 }
 
+#define AGAIN_PAUSE	(200 * NSEC_PER_USEC)
+
+enum hrtimer_restart chaos_test_again(struct hrtimer *timer, ktime_t began)
+{
+	ktime_t now = ktime_get();
+
+	hrtimer_set_expires(timer, ktime_add_ns(ktime_add(now, ktime_sub(now, began)),
+						AGAIN_PAUSE));
+	return HRTIMER_RESTART;
+}
+
 bool chaos_test_wait(struct completion *done)
 {
 	return wait_for_completion_timeout(done, 30 * HZ);
+}
+
+void chaos_test_cpus(struct kunit *test, unsigned int *cpus, unsigned int n)
+{
+	unsigned int i = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		if (i < n)
+			cpus[i++] = cpu;
+	}
+	if (i < n)
+		kunit_skip(test, "%u CPUs; this wants %u", i, n);
+}
+
+struct visit {
+	struct irq_work work;
+	const struct chaos_test_place *place;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static void visit_hardirq(struct irq_work *work)
+{
+	struct visit *visit = container_of(work, struct visit, work);
+
+	visit->fn(visit->arg);
+}
+
+static int visit_cpu(void *arg)
+{
+	struct visit *visit = arg;
+
+	if (!visit->place->hardirq) {
+		visit->fn(visit->arg);
+		return 0;
+	}
+	visit->work = IRQ_WORK_INIT_HARD(visit_hardirq);
+	irq_work_queue(&visit->work);
+	irq_work_sync(&visit->work);
+	return 0;
+}
+
+int chaos_test_at(const struct chaos_test_place *place, void (*fn)(void *arg),
+		  void *arg)
+{
+	struct visit visit = { .place = place, .fn = fn, .arg = arg };
+
+	return smp_call_on_cpu(place->cpu, visit_cpu, &visit, false);
+}
+
+struct supply {
+	struct chaos_heap *heap;
+	size_t size;
+	struct llist_head *blocks;
+	size_t n;
+};
+
+static void exhaust_here(void *arg)
+{
+	struct supply *s = arg;
+
+	s->n = chaos_test_exhaust(s->heap, s->size, GFP_ATOMIC, s->blocks);
+}
+
+static void drain_here(void *arg)
+{
+	struct supply *s = arg;
+
+	s->n = chaos_test_drain(s->heap, s->blocks);
+}
+
+size_t chaos_test_exhaust_at(const struct chaos_test_place *place,
+			     struct chaos_heap *heap, size_t size,
+			     struct llist_head *blocks)
+{
+	struct supply s = { .heap = heap, .size = size, .blocks = blocks };
+
+	return chaos_test_at(place, exhaust_here, &s) ? 0 : s.n;
+}
+
+size_t chaos_test_drain_at(const struct chaos_test_place *place,
+			   struct chaos_heap *heap, struct llist_head *blocks)
+{
+	struct supply s = { .heap = heap, .blocks = blocks };
+
+	return chaos_test_at(place, drain_here, &s) ? SIZE_MAX : s.n;
 }
 
 void chaos_test_log_start(struct kmsg_dump_iter *log)

@@ -59,10 +59,20 @@ void chaos_test_engine_desc(const struct chaos_test_engine *engine, char *desc);
 #define CHAOS_CASE_SLOW(fn)	CHAOS_CASE(fn)
 #endif
 
+#ifndef KUNIT_CASE_SLOW
+#define KUNIT_CASE_SLOW(fn)	KUNIT_CASE(fn)
+#endif
+
+/* In a case that is not run per engine, mimalloc. */
 static inline const struct chaos_test_engine *
 chaos_test_engine(struct kunit *test)
 {
-	return test->param_value;
+	return test->param_value ?: &chaos_test_engines[0];
+}
+
+static inline bool chaos_test_mimalloc(struct kunit *test)
+{
+	return chaos_test_engine(test) == &chaos_test_engines[0];
 }
 
 /* Things that go when the test ends; the test ends if it can't have them. */
@@ -186,8 +196,38 @@ struct chaos_test_thread {
 /* Run all of them at once, and wait for them; -errno if one did not start. */
 int chaos_test_run(struct chaos_test_thread *threads, unsigned int n);
 
+/*
+ * Let @timer, whose handler began at @began, run again: not before the task has had
+ * as much time as the handler, however slow the machine is.
+ */
+enum hrtimer_restart chaos_test_again(struct hrtimer *timer, ktime_t began);
+
 /* Wait for an interrupt handler; false if it did not come for very long. */
 bool chaos_test_wait(struct completion *done);
+
+/**
+ * struct chaos_test_place - where code runs: mimalloc's heaps belong to these
+ * @cpu: the CPU
+ * @hardirq: in an interrupt; else in a task
+ */
+struct chaos_test_place {
+	unsigned int cpu;
+	bool hardirq;
+};
+
+/* The first @n CPUs that are online; the test is skipped if there are fewer. */
+void chaos_test_cpus(struct kunit *test, unsigned int *cpus, unsigned int n);
+
+/* Run fn(arg) at @place and wait for it.  Sleeps. */
+int chaos_test_at(const struct chaos_test_place *place, void (*fn)(void *arg),
+		  void *arg);
+
+/* The same as without _at, but at @place, and with GFP_ATOMIC. */
+size_t chaos_test_exhaust_at(const struct chaos_test_place *place,
+			     struct chaos_heap *heap, size_t size,
+			     struct llist_head *blocks);
+size_t chaos_test_drain_at(const struct chaos_test_place *place,
+			   struct chaos_heap *heap, struct llist_head *blocks);
 
 /* The lines that the log got after chaos_test_log_start(). */
 void chaos_test_log_start(struct kmsg_dump_iter *log);

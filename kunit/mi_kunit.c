@@ -10,7 +10,7 @@
 #include "common.h"
 #include "../mi_heap.h"
 
-#define MI_TEST_POOL	(4UL << 20)
+#define MI_TEST_POOL	(16UL << 20)
 #define MI_TEST_SIZE	1024
 
 /* ------------------------------ size classes ------------------------------ */
@@ -409,7 +409,7 @@ static void mi_single(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mi_test_count(page), 1);
 	chaos_heap_free(heap, p);
 	KUNIT_EXPECT_EQ(test, page->slices, 0);
-	KUNIT_EXPECT_EQ(test, heap->held, 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->held), 0);
 	mi_test_done(test, heap);
 }
 
@@ -535,9 +535,9 @@ static void mi_check_finds(struct kunit *test)
 	atomic64_andnot(MI_OWNED, &page->thread_free);
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), -EUCLEAN);
 	atomic64_or(MI_OWNED, &page->thread_free);
-	heap->held++;
+	atomic_long_inc(&heap->held);
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), -EUCLEAN);
-	heap->held--;
+	atomic_long_dec(&heap->held);
 	migrate_enable();
 	mi_test_done(test, heap);
 }

@@ -156,7 +156,7 @@ static void pool_no_room(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heap->low_mark, SIZE_MAX);
 	chaos_heap_destroy(heap);
 	heap = pool_test_heap(test, SZ_1M, SZ_1M + SZ_64K);
-	KUNIT_EXPECT_EQ(test, heap->low_mark, SZ_1M / 8 * 7);
+	KUNIT_EXPECT_EQ(test, heap->low_mark, SZ_1M - SZ_1M * 12 / 100);
 	chaos_heap_destroy(heap);
 }
 

@@ -112,11 +112,16 @@ static void lab_one_free(struct kunit *test, struct lab *lab, size_t size)
 	KUNIT_EXPECT_TRUE(test, list_is_singular(&lab->t.list[index]));
 }
 
+static size_t live_blocks(const struct tlsf *t)
+{
+	return t->allocs - t->frees;
+}
+
 /* Expect nothing to be live, and the pool to be one block again. */
 static void lab_empty(struct kunit *test, struct lab *lab)
 {
 	lab_one_free(test, lab, lab->size - 2 * TLSF_HEADER);
-	KUNIT_EXPECT_EQ(test, lab->t.live, 0);
+	KUNIT_EXPECT_EQ(test, live_blocks(&lab->t), 0);
 	lab_sound(test, lab);
 }
 
@@ -353,7 +358,7 @@ static void lab_malloc_case(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, memchr_inv(&block->link, 0x5a, 460));
 	KUNIT_EXPECT_EQ(test, tlsf_next(tlsf_block_of(p))->head, 0);
 	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 1));
-	KUNIT_EXPECT_EQ(test, lab->t.live, 2);
+	KUNIT_EXPECT_EQ(test, live_blocks(&lab->t), 2);
 	lab_sound(test, lab);
 }
 
@@ -534,8 +539,8 @@ static void tlsf_allocator(struct kunit *test)
 		chaos_heap_free(heap, c);
 	}
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
-	KUNIT_EXPECT_EQ(test, heap->held, 0);
-	KUNIT_EXPECT_EQ(test, tlsf_of_heap(heap)->live, 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->held), 0);
+	KUNIT_EXPECT_EQ(test, live_blocks(tlsf_of_heap(heap)), 0);
 	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 0);
 	chaos_heap_destroy(heap);
 }
@@ -928,8 +933,127 @@ static void adjacent_pools(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tlsf_free(&lab->t, low, a), CHAOS_OK);
 	KUNIT_EXPECT_EQ(test, tlsf_free(&lab->t, high, b), CHAOS_OK);
 	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 2033));
-	KUNIT_EXPECT_EQ(test, lab->t.live, 0);
+	KUNIT_EXPECT_EQ(test, live_blocks(&lab->t), 0);
 	lab_sound(test, lab);
+}
+
+/* A pool that goes leaves the lists as they were before it came. */
+static void release_pool(struct kunit *test)
+{
+	struct lab *lab = lab_bare(test, 6144);
+	struct tlsf *before = kunit_kzalloc(test, sizeof(*before), GFP_KERNEL);
+	struct tlsf_pool *low, *high;
+	void *a, *b, *high_mem;
+
+	KUNIT_ASSERT_NOT_NULL(test, before);
+	low = lab_pool(test, lab, lab->mem, 2048);
+	a = tlsf_malloc(&lab->t, 100, TLSF_ALIGN);
+	b = tlsf_malloc(&lab->t, 100, TLSF_ALIGN);
+	KUNIT_ASSERT_NOT_NULL(test, b);
+	KUNIT_EXPECT_EQ(test, tlsf_free(&lab->t, low, a), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, low->used, 112);
+	*before = lab->t;
+
+	high_mem = lab->mem + 2048;
+	high = lab_pool(test, lab, high_mem, 4096);
+	a = lab_malloc(lab, 3000);
+	KUNIT_ASSERT_PTR_EQ(test, a, high_mem + TLSF_HEADER);
+	KUNIT_EXPECT_EQ(test, high->used, 3008);
+	KUNIT_EXPECT_PTR_EQ(test, lab->t.recent, high);
+	KUNIT_EXPECT_FALSE(test, tlsf_release_pool(&lab->t, high));
+	KUNIT_EXPECT_FALSE(test, tlsf_release_pool(&lab->t, low));
+	lab_sound(test, lab);
+	KUNIT_EXPECT_TRUE(test, tlsf_resize(&lab->t, high, a, 2000));
+	KUNIT_EXPECT_EQ(test, high->used, 2008);
+	KUNIT_EXPECT_EQ(test, tlsf_free(&lab->t, high, a), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, high->used, 0);
+
+	KUNIT_EXPECT_TRUE(test, tlsf_release_pool(&lab->t, high));
+	KUNIT_EXPECT_EQ(test, lab->t.fl_bitmap, before->fl_bitmap);
+	KUNIT_EXPECT_MEMEQ(test, lab->t.sl_bitmap, before->sl_bitmap,
+			   sizeof(before->sl_bitmap));
+	KUNIT_EXPECT_MEMEQ(test, lab->t.list, before->list,
+			   sizeof(before->list));
+	KUNIT_EXPECT_TRUE(test, list_is_singular(&lab->t.pools));
+	KUNIT_EXPECT_PTR_NE(test, lab->t.recent, high);
+	KUNIT_EXPECT_FALSE(test, tlsf_release_pool(&lab->t, high));
+	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 2000));
+	KUNIT_EXPECT_EQ(test, tlsf_free(&lab->t, high, a), CHAOS_FREED);
+	KUNIT_EXPECT_FALSE(test, tlsf_resize(&lab->t, high, a, 8));
+	lab_sound(test, lab);
+
+	/* The same memory again. */
+	memset(high_mem, 0x6b, 4096);
+	memset(high, 0, tlsf_pool_meta(4096));
+	KUNIT_EXPECT_EQ(test, tlsf_add_pool(&lab->t, high, high_mem, 4096), 0);
+	KUNIT_EXPECT_PTR_EQ(test, lab_malloc(lab, 3000), a);
+	lab_sound(test, lab);
+}
+
+/*
+ * With a write after free into the one block that there is, others may have
+ * links to it: the pool has to stay.
+ */
+static void release_damaged(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, 2048);
+	u64 *word = lab->mem;
+	static const unsigned int damaged[] = {
+		0,		/* head */
+		1, 2,		/* next, prev */
+		2048 / 8 - 2,	/* the end's link back */
+	};
+	unsigned int i;
+	u64 was;
+
+	for (i = 0; i < ARRAY_SIZE(damaged); i++) {
+		was = word[damaged[i]];
+		word[damaged[i]] ^= 8;
+		KUNIT_EXPECT_FALSE(test, tlsf_release_pool(&lab->t, lab->pool));
+		word[damaged[i]] = was;
+		lab_empty(test, lab);
+	}
+	/* Its list was dropped meanwhile: no list leads to it. */
+	word[1] = 0;
+	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 100));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap.bad_frees), 1);
+	KUNIT_EXPECT_FALSE(test, tlsf_release_pool(&lab->t, lab->pool));
+}
+
+/* A block that an NMI has freed is no reason to keep a pool. */
+static void release_deferred(struct kunit *test)
+{
+	struct chaos_heap *heap = tlsf_heap(test);
+	struct chaos_lock *lock = tlsf_lock_of_heap(heap);
+	struct chaos_pool *pool = list_first_entry(&heap->pools,
+						   struct chaos_pool, node);
+	void *p = chaos_heap_alloc(heap, 1, GFP_KERNEL);
+	unsigned long flags;
+	bool deferred;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	raw_spin_lock_irqsave(&lock->raw, flags);
+	deferred = chaos_defer_free(lock, p);
+	raw_spin_unlock_irqrestore(&lock->raw, flags);
+	KUNIT_EXPECT_TRUE(test, deferred);
+	KUNIT_EXPECT_GT(test, heap->engine->pool_used(heap, pool), 0);
+	KUNIT_EXPECT_TRUE(test, heap->engine->release_pool(heap, pool));
+	KUNIT_EXPECT_TRUE(test, llist_empty(&lock->deferred));
+	KUNIT_EXPECT_EQ(test, heap->engine->pool_used(heap, pool), 0);
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
+	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 0);
+	chaos_heap_destroy(heap);
+}
+
+/* Without the API, which may refuse a pointer before the engine sees it. */
+static int engine_free(struct chaos_heap *heap, void *p)
+{
+	int verdict;
+
+	preempt_disable();
+	verdict = heap->engine->free(heap, chaos_pool_of(p), p);
+	preempt_enable();
+	return verdict;
 }
 
 /*
@@ -950,7 +1074,7 @@ static void deferred_frees(struct kunit *test)
 
 	keep = chaos_heap_alloc(heap, 1000, GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, keep);
-	held = heap->held;
+	held = atomic_long_read(&heap->held);
 	for (call = 0; call < 5; call++) {
 		bool first[3], second[3];
 
@@ -968,10 +1092,11 @@ static void deferred_frees(struct kunit *test)
 			KUNIT_EXPECT_TRUE(test, first[i]);
 			KUNIT_EXPECT_FALSE(test, second[i]);
 		}
-		KUNIT_EXPECT_EQ(test, t->live, 4);
+		KUNIT_EXPECT_EQ(test, live_blocks(t), 4);
 		/* They are as good as free: this is a double free. */
 		if (call == 0)
-			chaos_heap_free(heap, p[1]);
+			KUNIT_EXPECT_EQ(test, engine_free(heap, p[1]),
+					CHAOS_FREED);
 		else if (call == 1)
 			p[0] = chaos_heap_alloc(heap, 16, GFP_NOWAIT);
 		else if (call == 2)
@@ -982,12 +1107,12 @@ static void deferred_frees(struct kunit *test)
 			keep = chaos_heap_realloc(heap, keep, 1000, GFP_NOWAIT);
 		KUNIT_EXPECT_TRUE(test, llist_empty(&lock->deferred));
 		if (call == 1) {
-			KUNIT_EXPECT_EQ(test, t->live, 2);
+			KUNIT_EXPECT_EQ(test, live_blocks(t), 2);
 			chaos_heap_free(heap, p[0]);
 		}
-		KUNIT_EXPECT_EQ(test, t->live, 1);
-		KUNIT_EXPECT_EQ(test, heap->held, held);
-		KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 1);
+		KUNIT_EXPECT_EQ(test, live_blocks(t), 1);
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->held), held);
+		KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 0);
 	}
 	chaos_heap_free(heap, keep);
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
@@ -1045,6 +1170,9 @@ static struct kunit_case chaos_tlsf_cases[] = {
 	KUNIT_CASE(resize_in_place),
 	KUNIT_CASE(exact_fit),
 	KUNIT_CASE(adjacent_pools),
+	KUNIT_CASE(release_pool),
+	KUNIT_CASE(release_damaged),
+	KUNIT_CASE(release_deferred),
 	KUNIT_CASE(deferred_frees),
 	KUNIT_CASE(realloc_aligned),
 	{}

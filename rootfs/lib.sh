@@ -35,27 +35,93 @@ log_since()
 	dmesg | sed "1,/$1\$/d"
 }
 
+# --- test suites ----------------------------------------------------------------
+
+# fail TEXT: a reason, which KTAP wants before the line of the case
+fail()
+{
+	log "    # $case_name: $*"
+	return 1
+}
+
+# run_cases CASE...: each is a function, or FUNCTION:ARGUMENT
+run_cases()
+{
+	number=0
+	failed=0
+	for spec in "$@"; do
+		number=$((number + 1))
+		function=${spec%%:*}
+		argument=
+		[ "$function" = "$spec" ] || argument=${spec#*:}
+		case_name=$function${argument:+_$argument}
+		if "$function" "$argument" 2>/dev/null; then
+			log "    ok $number $case_name"
+		else
+			log "    not ok $number $case_name"
+			failed=1
+		fi
+	done
+	return $failed
+}
+
+# run_suite chaos_NAME CASES: as KTAP, if the command line's selection has it
+run_suite()
+{
+	# shellcheck disable=SC2254  # the option is a pattern
+	case $1 in
+	$(option suites '*')) ;;
+	*) return ;;
+	esac
+	# shellcheck disable=SC2086  # a list of words
+	set -- "$1" $2
+	suite=$1
+	shift
+	log "chaos_run: begin ${suite#chaos_}"
+	log "KTAP version 1"
+	log "1..1"
+	log "    KTAP version 1"
+	log "    # Subtest: $suite"
+	log "    1..$#"
+	if run_cases "$@"; then
+		log "ok 1 $suite"
+	else
+		log "not ok 1 $suite"
+	fi
+	log "chaos_run: end ${suite#chaos_}"
+}
+
 # --- kmemleak -----------------------------------------------------------------
 
 KMEMLEAK=/sys/kernel/debug/kmemleak
 
 # What the kernel itself has leaked until now is none of ours.
+leaks_looked_for()
+{
+	[ -w "$KMEMLEAK" ] && ! grep -q kmemleak=off /proc/cmdline
+}
+
 leaks_start()
 {
-	[ -w "$KMEMLEAK" ] || return 0
+	leaks_looked_for || return 0
 	echo scan=off >"$KMEMLEAK"
 	echo clear >"$KMEMLEAK"
 }
 
-leaks_report()
+# A block counts as leaked only when it is some seconds old and two scans have
+# found no pointer to it.
+leaks_scan()
 {
-	[ -w "$KMEMLEAK" ] || return 0
-	# A block counts as leaked only when it is some seconds old and two
-	# scans have found no pointer to it.
 	sleep 6
 	echo scan >"$KMEMLEAK"
 	sleep 1
 	echo scan >"$KMEMLEAK"
+}
+
+leaks_report()
+{
+	leaks_looked_for || return 0
+	leaks_scan
 	[ -n "$(cat "$KMEMLEAK")" ] || return 0
 	while read -r line; do
 		log "kmemleak: $line"

@@ -20,13 +20,6 @@ load()
 	insmod /modules/chaos_alloc.ko "$@"
 }
 
-# fail TEXT: a reason, which KTAP wants before the line of the case
-fail()
-{
-	log "    # $case_name: $*"
-	return 1
-}
-
 # says MARK REGEX: chaos_alloc has logged this since
 says()
 {
@@ -85,6 +78,11 @@ refuses_max_size_below_pool_size()
 refuses_max_size_abc()
 {
 	refuses 'max_size.*abc' max_size=abc
+}
+
+refuses_max_size_M()
+{
+	refuses 'max_size=M' max_size=M
 }
 
 # load_unload ALLOCATOR: the parameter shows, cannot be changed, and rmmod works
@@ -171,49 +169,130 @@ reports_leak()
 	return $ok
 }
 
+# refuses_option NAME=VALUE: at insmod; the log has the valid values
+refuses_option()
+{
+	refuses "${1%%=*}=${1#*=} is refused: .*[0-9].* are valid" "$1"
+}
+
+# takes_option NAME=VALUE: at insmod, and shows it
+takes_option()
+{
+	load "$1" || fail "insmod failed" || return
+	ok=0
+	[ "$(cat "$PARAMETERS/${1%%=*}")" = "${1#*=}" ] ||
+		fail "$1 shows as $(cat "$PARAMETERS/${1%%=*}")" || ok=1
+	rmmod chaos_alloc || fail "rmmod failed" || ok=1
+	return $ok
+}
+
+# shows NAME VALUE
+shows()
+{
+	[ "$(cat "$PARAMETERS/$1")" = "$2" ] ||
+		fail "$1 shows $(cat "$PARAMETERS/$1"), not $2"
+}
+
+# write_good NAME VALUE [SHOWN]: what is written to the file is what it shows
+write_good()
+{
+	echo "$2" >"$PARAMETERS/$1" || fail "$1=$2 was refused" || return
+	shows "$1" "${3:-$2}"
+}
+
+# write_bad NAME VALUE: refused with the reason; nothing changes
+write_bad()
+{
+	before=$(cat "$PARAMETERS/$1")
+	mark=$(log_mark)
+	if echo "$2" >"$PARAMETERS/$1"; then
+		fail "$1=$2 was taken"
+		return
+	fi
+	says "$mark" "$1=$2 is refused: .*[0-9].* are valid" || return
+	shows "$1" "$before"
+}
+
+# options_default: what a heap begins with, and who may change it
+options_default()
+{
+	load || fail "insmod failed" || return
+	ok=0
+	for pair in watermark=12 retire_delay=100 return_delay=5000 \
+		heartbeat=256 growth_step=0; do
+		shows "${pair%=*}" "${pair#*=}" || ok=1
+		[ "$(stat -c %a "$PARAMETERS/${pair%=*}")" = 644 ] ||
+			fail "${pair%=*} is not for root to write" || ok=1
+	done
+	shows hardening 1 || ok=1
+	[ "$(stat -c %a "$PARAMETERS/hardening")" = 444 ] ||
+		fail "hardening can be written" || ok=1
+	rmmod chaos_alloc || fail "rmmod failed" || ok=1
+	return $ok
+}
+
+# options_write ALLOCATOR: while the default heap is there
+options_write()
+{
+	load allocator="$1" || fail "insmod failed" || return
+	ok=0
+	write_good watermark 0 || ok=1
+	write_good watermark 50 || ok=1
+	write_bad watermark 51 || ok=1
+	write_bad watermark -1 || ok=1
+	write_bad watermark twelve || ok=1
+	for delay in retire_delay return_delay; do
+		write_good "$delay" 0 || ok=1
+		write_good "$delay" 3600000 || ok=1
+		write_bad "$delay" 3600001 || ok=1
+		write_bad "$delay" 1s || ok=1
+	done
+	write_good heartbeat 1 || ok=1
+	write_good heartbeat 1073741824 || ok=1
+	write_bad heartbeat 0 || ok=1
+	write_bad heartbeat 1073741825 || ok=1
+	write_good growth_step 65536 || ok=1
+	write_good growth_step 2M 2097152 || ok=1
+	write_bad growth_step 65535 || ok=1
+	write_bad growth_step 1Kilo || ok=1
+	write_good growth_step 0 || ok=1
+	rmmod chaos_alloc || fail "rmmod failed" || ok=1
+	return $ok
+}
+
+# harden ALLOCATOR: a client runs with the default heap at level 2
+harden()
+{
+	load allocator="$1" hardening=2 || fail "insmod failed" || return
+	ok=0
+	shows hardening 2 || ok=1
+	mark=$(log_mark)
+	insmod /modules/chaos_sample.ko || fail "insmod chaos_sample failed" || ok=1
+	rmmod chaos_sample || fail "rmmod chaos_sample failed" || ok=1
+	rmmod chaos_alloc || fail "rmmod failed" || ok=1
+	! log_since "$mark" | grep -q 'chaos_alloc: heap' ||
+		fail "something was reported" || ok=1
+	return $ok
+}
+
 CASES="refuses_unknown_allocator refuses_empty_allocator
 	refuses_pool_size_0 refuses_pool_size_1T refuses_pool_size_abc
 	refuses_max_size_below_pool_size refuses_max_size_abc
+	refuses_max_size_M
 	load_unload:mimalloc load_unload:mimalloc load_unload:tlsf load_unload:evl
 	no_second_load sizes_show
+	refuses_option:watermark=51 refuses_option:watermark=a
+	refuses_option:retire_delay=3600001 refuses_option:return_delay=3600001
+	refuses_option:heartbeat=0 refuses_option:growth_step=1
+	refuses_option:growth_step=K refuses_option:hardening=3
+	refuses_option:hardening=high
+	takes_option:watermark=50 takes_option:retire_delay=0
+	takes_option:return_delay=3600000 takes_option:heartbeat=1
+	takes_option:growth_step=1048576 takes_option:hardening=0
+	takes_option:hardening=2
+	options_default options_write:mimalloc options_write:tlsf options_write:evl
+	harden:mimalloc harden:tlsf harden:evl
 	sample:mimalloc sample:tlsf sample:evl
 	reports_leak:mimalloc reports_leak:tlsf reports_leak:evl"
 
-run_cases()
-{
-	number=0
-	failed=0
-	for spec in $CASES; do
-		number=$((number + 1))
-		function=${spec%%:*}
-		argument=
-		[ "$function" = "$spec" ] || argument=${spec#*:}
-		case_name=$function${argument:+_$argument}
-		if "$function" "$argument" 2>/dev/null; then
-			log "    ok $number $case_name"
-		else
-			log "    not ok $number $case_name"
-			failed=1
-		fi
-	done
-	return $failed
-}
-
-# shellcheck disable=SC2254  # the option is a pattern
-case $SUITE in
-$(option suites '*')) ;;
-*) exit 0 ;;
-esac
-
-log "chaos_run: begin insmod"
-log "KTAP version 1"
-log "1..1"
-log "    KTAP version 1"
-log "    # Subtest: $SUITE"
-log "    1..$(echo "$CASES" | wc -w)"
-if run_cases; then
-	log "ok 1 $SUITE"
-else
-	log "not ok 1 $SUITE"
-fi
-log "chaos_run: end insmod"
+run_suite "$SUITE" "$CASES"

@@ -13,6 +13,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 SUITES=${SUITES:-*}
+# Suites that make and end many heaps: API, growth, hardening, heaps, options
+LEAK_SUITES='chaos_[agho]*'
 KERNELS=${KERNELS:-kunit debug}
 
 # split_log LOG DIR: what is between the marks of each run, in a file of its own
@@ -63,27 +65,64 @@ parse_run()
 	fi
 }
 
-# check_kernel KERNEL
-check_kernel()
+# selected SUITE...: is any of them?
+selected()
 {
-	local kernel=$1 log dir file status=0
+	local suite
 
-	TESTS=0
-	log=$CACHE/logs/check-${kernel##*/}.log
-	dir=$WORK/${kernel##*/}
+	for suite in "$@"; do
+		# shellcheck disable=SC2053  # it is a pattern
+		[[ $suite != ${SUITES%%.*} ]] || return 0
+	done
+	return 1
+}
+
+# check_guest NAME KERNEL JOBS [run-qemu.sh argument...]
+check_guest()
+{
+	local name=$1 kernel=$2 jobs=$3 log dir file status=0
+
+	shift 3
+	log=$CACHE/logs/check-${name##*/}.log
+	dir=$WORK/${name##*/}
 	mkdir -p "$dir" "$CACHE/logs"
-	"$TOP/run-qemu.sh" --kernel "$kernel" --guest kunit,params --log "$log" \
-		--append "chaos.suites=$SUITES" || status=$?
+	"$TOP/run-qemu.sh" --kernel "$kernel" --guest "$jobs" --log "$log" \
+		--append "chaos.suites=$SUITES" "$@" || status=$?
 	[ ! -e "$log" ] || split_log "$log" "$dir"
 	for file in "$dir"/*; do
 		[ -e "$file" ] || continue
-		parse_run "$kernel, ${file##*-}" "$file"
+		parse_run "$name, ${file##*-}" "$file"
 	done
 	echo
 	if [ "$status" -eq 0 ]; then
-		verdict ok "$kernel: the guest finished, and its kernel log is clean"
+		verdict ok "$name: the guest finished, and its kernel log is clean"
 	else
-		verdict FAIL "$kernel: see above, and the log $log"
+		verdict FAIL "$name: see above, and the log $log"
+	fi
+}
+
+# check_kernel KERNEL
+check_kernel()
+{
+	local kernel=$1 fast=()
+
+	# Each block is an object of kmemleak's: where there are millions, that is slow.
+	[ "$kernel" != debug ] || fast=(--append kmemleak=off)
+	TESTS=0
+	check_guest "$kernel" "$kernel" kunit,params "${fast[@]}"
+	# What wants more CPUs than this machine may have
+	if selected chaos_sharing chaos_budget chaos_hotplug; then
+		check_guest "$kernel-smp" "$kernel" smp,hotplug --smp 5 "${fast[@]}"
+	fi
+	# Leaks, and the reports that a client's mistakes provoke. These come last,
+	# because they switch checkers off.
+	if [ "$kernel" = debug ] && selected chaos_provoke; then
+		SUITES=${SUITES/#\*/$LEAK_SUITES} check_guest debug-leaks debug kunit,provoke
+	fi
+	# What wants a machine with several nodes, and with little memory
+	if [ "$kernel" = kunit ] && selected chaos_numa chaos_pressure; then
+		check_guest kunit-nodes kunit numa,pressure \
+			--nodes 2 --smp 4 --mem 384M
 	fi
 	if [ "$TESTS" -eq 0 ]; then
 		verdict FAIL "$kernel: no test ran at all for SUITES='$SUITES'"

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Growing heaps and giving memory back; see grow.c.
+ */
+#ifndef _CHAOS_GROW_H
+#define _CHAOS_GROW_H
+
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include "engine.h"
+
+unsigned int chaos_heap_lock(struct chaos_heap *heap);
+void chaos_heap_unlock(struct chaos_heap *heap, unsigned int noio);
+unsigned int chaos_heap_lock_cpus(struct chaos_heap *heap);
+void chaos_heap_unlock_cpus(struct chaos_heap *heap, unsigned int noio);
+
+size_t chaos_pool_limit(void);
+void chaos_update_low_mark(struct chaos_heap *heap, bool failed);
+int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool);
+int chaos_new_pool(struct chaos_heap *heap, size_t size, gfp_t gfp);
+bool chaos_grow_for(struct chaos_heap *heap, size_t size, size_t align,
+		    long grows);
+
+void chaos_collect_locked(struct chaos_heap *heap, bool force);
+void chaos_collect_wait(struct chaos_heap *heap);
+void chaos_options_changed(struct chaos_heap *heap);
+
+void chaos_grow_init(struct chaos_heap *heap);
+void chaos_grow_exit(struct chaos_heap *heap);
+
+void chaos_heaps_add(struct chaos_heap *heap);
+void chaos_heaps_del(struct chaos_heap *heap);
+struct chaos_heap *chaos_heaps_last(void);
+
+int chaos_grow_start(void);
+void chaos_grow_stop(void);
+
+#endif /* _CHAOS_GROW_H */

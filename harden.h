@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Hardening level 2, the part that is the same for all engines: canaries behind
+ * what the client asked for, and poison over what it has freed.
+ */
+#ifndef _CHAOS_HARDEN_H
+#define _CHAOS_HARDEN_H
+
+#include <linux/jump_label.h>
+#include <linux/types.h>
+
+#include "engine.h"
+
+/* Some heap is at level 2: frees have to look which one it is. */
+DECLARE_STATIC_KEY_FALSE(chaos_hardened_key);
+
+static __always_inline bool chaos_is_hardened(const struct chaos_heap *heap)
+{
+	return static_branch_unlikely(&chaos_hardened_key) &&
+	       heap->hardening > 1;
+}
+
+int chaos_harden_init(struct chaos_heap *heap);
+void chaos_harden_exit(struct chaos_heap *heap);
+
+/* What the engine is asked for so that the client gets @size and @align. */
+size_t chaos_harden_size(size_t size);
+size_t chaos_harden_align(const struct chaos_heap *heap, size_t size,
+			  size_t align);
+
+/*
+ * Around whatever makes a block live or dead, or moves its end: in between, what
+ * is found at the end of a block means nothing.
+ */
+void chaos_harden_begin(struct chaos_heap *heap);
+void chaos_harden_end(struct chaos_heap *heap);
+
+/* Of the block at @p, whose usable bytes are @usable, @size are the client's. */
+void chaos_harden_lay(struct chaos_heap *heap, void *p, size_t usable,
+		      size_t size);
+
+/*
+ * How many of the @usable bytes of the live block at @p are the client's.  If it
+ * was written past its end, *@intact is false, and these are as many as there
+ * can be.
+ */
+size_t chaos_harden_client_size(struct chaos_heap *heap, const void *p,
+				size_t usable, bool *intact);
+
+/*
+ * The live block at @p is going to be freed: fill it with poison.  CHAOS_OVERRUN:
+ * it was written past its end; it is left as it is, to be freed all the same.
+ * CHAOS_FREED: somebody else is freeing it already.
+ */
+enum chaos_verdict chaos_harden_bury(struct chaos_heap *heap, void *p,
+				     size_t usable);
+
+/* After the engine's: every live block is intact; 0 or -EUCLEAN.  For check(). */
+int chaos_harden_check(struct chaos_heap *heap);
+/* The engine's walk(), with the sizes that the clients know. */
+int chaos_harden_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg);
+
+#endif /* _CHAOS_HARDEN_H */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the two halves of the API share: chaos_alloc.c, the blocks, and heap.c, the
+ * heaps.
+ */
+#ifndef _CHAOS_HEAP_H
+#define _CHAOS_HEAP_H
+
+#include <linux/jump_label.h>
+
+#include "engine.h"
+
+/*
+ * The default heap.  Its engine is chosen once, at load time; static branches
+ * make the calls of chaos_alloc() and chaos_free() direct ones.
+ */
+extern struct chaos_heap *chaos_default;
+DECLARE_STATIC_KEY_TRUE(chaos_default_is_mi);
+DECLARE_STATIC_KEY_FALSE(chaos_default_is_evl);
+
+static inline struct chaos_heap *chaos_heap_or_default(struct chaos_heap *heap)
+{
+	return heap ?: chaos_default;
+}
+
+#endif /* _CHAOS_HEAP_H */

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the mimalloc engine share: mi_heap.c has the theaps and the
+ * pages' ownership, mi_slices.c the memory that pages are made of, mi_check.c
+ * what looks at the heap as a whole.
+ */
+#ifndef _CHAOS_MI_INTERNAL_H
+#define _CHAOS_MI_INTERNAL_H
+
+#include <linux/bitops.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
+#include <linux/rculist.h>
+
+#include "mi_heap.h"
+
+/**
+ * struct mi_bin_state - what a heap knows of a size class
+ * @pages: pages in use
+ * @peak: the highest @pages
+ * @listed: LISTED pages, and those that are just becoming so
+ */
+struct mi_bin_state {
+	atomic_t pages;
+	int peak;
+	atomic_t listed;
+};
+
+/**
+ * struct mi_events - what a CPU has done that is not a theap's alone
+ * @begun: page allocations and give-backs
+ * @done: those of them that are complete
+ * @foreign_frees: for each bin, blocks taken over from thread_free
+ * @single_allocs: blocks of bin 0
+ * @single_frees: blocks of bin 0
+ * @abandoned: for each bin, pages made LISTED
+ * @adopted: for each bin, LISTED pages taken over by an allocation
+ *
+ * this_cpu_add() only: any level may interrupt any other.
+ */
+struct mi_events {
+	unsigned long begun;
+	unsigned long done;
+	u64 single_allocs;
+	u64 single_frees;
+	u64 foreign_frees[MI_BINS];
+	u64 abandoned[MI_BINS];
+	u64 adopted[MI_BINS];
+};
+
+/**
+ * struct mi_heap - what the theaps of a heap share
+ * @pools: struct mi_pool, oldest first; changed under heap->mutex, RCU
+ * @seed: state of the key generator
+ * @key: all pages' key when the heap's hardening is 0
+ * @cached: bytes of the pages in all theaps' queues
+ * @cache_limit: theaps that find @cached above it let pages go
+ * @page_max: bytes that a page of several blocks may have
+ * @events: statistics
+ * @bin: for each bin
+ */
+struct mi_heap {
+	struct list_head pools;
+	atomic64_t seed;
+	unsigned long key;
+	atomic_long_t cached;
+	size_t cache_limit;
+	size_t page_max;
+	struct mi_events __percpu *events;
+	struct mi_bin_state bin[MI_BINS];
+};
+
+/* At level 2, pages have several units, so that a guard costs not as much as they. */
+#define MI_GUARDED_UNITS	4U
+
+/* ------------------------------ words and links --------------------------- */
+
+static inline u32 mi_link_of(u64 word)
+{
+	return word & MI_LINK_MASK;
+}
+
+static inline s32 mi_count_of(u64 word)
+{
+	return (s32)(word >> MI_COUNT_SHIFT);
+}
+
+static inline u64 mi_count_word(s32 count)
+{
+	return (u64)(u32)count << MI_COUNT_SHIFT;
+}
+
+static inline bool mi_is_owned(u64 word)
+{
+	return (word & (MI_OWNED | MI_LISTED)) == MI_OWNED;
+}
+
+static inline bool mi_is_dying(u64 word)
+{
+	return (word & (MI_OWNED | MI_LISTED)) == (MI_OWNED | MI_LISTED);
+}
+
+static inline u32 mi_local_link(u64 local_free)
+{
+	return (u32)local_free;
+}
+
+static inline u32 mi_local_count(u64 local_free)
+{
+	return local_free >> 32;
+}
+
+/* Blocks on the free list of a page that we own. */
+static inline u32 mi_free_count(const struct mi_page *page)
+{
+	return page->capacity - page->used - mi_local_count(page->local_free);
+}
+
+static inline unsigned long mi_page_start(const struct mi_page *page)
+{
+	return page->base + MI_LINK_BIAS;
+}
+
+/* Quotient of the block's offset by its size, or something huge. */
+static __always_inline unsigned long mi_block_index(const struct mi_page *page,
+						    const void *p)
+{
+	unsigned long offset = (unsigned long)p - page->base - MI_LINK_BIAS;
+
+#if BITS_PER_LONG == 64
+	return ror64(offset * page->inverse, page->rotate);
+#else
+	return ror32(offset * page->inverse, page->rotate);
+#endif
+}
+
+static inline struct mi_pool *mi_pool_of(const struct mi_page *page)
+{
+	return chaos_pool_of((void *)mi_page_start(page))->priv;
+}
+
+static inline size_t mi_page_bytes(const struct mi_page *page)
+{
+	return (size_t)page->slices << page->slice_shift;
+}
+
+static inline bool mi_slice_used(const struct mi_pool *mp, unsigned int index)
+{
+	return test_bit(index, mp->used);
+}
+
+/*
+ * The pools' list changes under heap->mutex.  Others read it with preemption
+ * off, which an RCU grace period waits for.
+ */
+#define mi_for_each_pool(mp, mi)					\
+	list_for_each_entry_rcu(mp, &(mi)->pools, list, true)
+
+/* mi_slices.c */
+struct mi_page *mi_page_alloc(struct chaos_heap *heap, unsigned int bin,
+			      size_t block_size, size_t align);
+void mi_page_free(struct chaos_heap *heap, struct mi_page *page);
+bool mi_guard_intact(const struct mi_page *page);
+int mi_add_pool(struct chaos_heap *heap, struct chaos_pool *pool);
+size_t mi_pool_used(struct chaos_heap *heap, struct chaos_pool *pool);
+bool mi_release_pool(struct chaos_heap *heap, struct chaos_pool *pool);
+void mi_remove_pool(struct chaos_heap *heap, struct chaos_pool *pool);
+
+/* mi_heap.c */
+u64 mi_page_claim(struct mi_page *page, bool listed_only);
+bool mi_page_settle(struct chaos_heap *heap, struct mi_page *page);
+bool mi_theap_abandon(struct mi_theap *theap, unsigned int n);
+
+/* mi_check.c */
+int mi_check(struct chaos_heap *heap);
+int mi_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg);
+void mi_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats);
+size_t mi_class_stats(struct chaos_heap *heap, struct chaos_class_stats *classes,
+		      size_t n);
+bool mi_collect(struct chaos_heap *heap, bool force);
+void mi_cpu_dead(struct chaos_heap *heap, unsigned int cpu);
+
+#endif /* _CHAOS_MI_INTERNAL_H */
