@@ -106,6 +106,8 @@ main()
 	try "sparse" sparse
 	try "W=1, gcc" warnings_gcc
 	try "W=1, clang" warnings_clang
+	try "fast paths" tools/fastpath.sh
+	try "fast paths, self-test" tools/fastpath.sh --self-test
 	tally
 }
 
