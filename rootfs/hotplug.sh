@@ -39,6 +39,7 @@ if [ ! -e /sys/devices/system/cpu/cpu1/online ]; then
 	log "chaos_guest: no CPU can be switched off"
 	exit 1
 fi
+fair_server_off
 insmod /modules/chaos_alloc.ko || exit 1
 : >$SWITCHED
 status=0

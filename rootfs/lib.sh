@@ -35,6 +35,17 @@ log_since()
 	dmesg | sed "1,/$1\$/d"
 }
 
+# --- CPUs ---------------------------------------------------------------------
+
+# Linux 6.12 counts the scheduler's fair server as a task: if the server runs
+# while a CPU is switched off, the kernel warns that a task is left there.
+fair_server_off()
+{
+	for file in /sys/kernel/debug/sched/fair_server/*/runtime; do
+		[ ! -w "$file" ] || echo 0 >"$file"
+	done
+}
+
 # --- test suites ----------------------------------------------------------------
 
 # fail TEXT: a reason, which KTAP wants before the line of the case

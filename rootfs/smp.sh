@@ -9,6 +9,7 @@
 
 GLOB=/sys/module/kunit/parameters/filter_glob
 
+fair_server_off
 log "chaos_run: begin smp"
 printf '%s' "$(option suites '*')" >"$GLOB"
 insmod /modules/chaos_alloc.ko || exit 1

@@ -112,7 +112,8 @@ check_kernel()
 	check_guest "$kernel" "$kernel" kunit,params "${fast[@]}"
 	# What wants more CPUs than this machine may have
 	if selected chaos_sharing chaos_budget chaos_hotplug; then
-		check_guest "$kernel-smp" "$kernel" smp,hotplug --smp 5 "${fast[@]}"
+		check_guest "$kernel-smp" "$kernel" smp,hotplug --smp 5 \
+			--timeout 1200 "${fast[@]}"
 	fi
 	# Leaks, and the reports that a client's mistakes provoke. These come last,
 	# because they switch checkers off.
