@@ -139,9 +139,7 @@ static bool chaos_query_client(struct chaos_heap *heap, const void *p,
 
 	if (!chaos_query(heap, p, block, caller))
 		return false;
-	if (chaos_is_hardened(heap))
-		block->size = chaos_harden_client_size(heap, p, block->size,
-						       &intact);
+	block->size = chaos_client_size(heap, p, block->size, &intact);
 	return true;
 }
 
@@ -192,14 +190,41 @@ static size_t chaos_engine_size(const struct chaos_heap *heap, size_t size)
 {
 	if (chaos_is_hardened(heap))
 		return chaos_harden_size(size);
-	return max(size, CHAOS_SAN_MIN_SIZE);
+	return max(size + chaos_redzone(heap), CHAOS_SAN_MIN_SIZE);
 }
 
+/* With what is added to it, a power of two is none any more. */
+static bool chaos_loses_align(const struct chaos_heap *heap, size_t size)
+{
+	return (chaos_redzone(heap) || chaos_is_hardened(heap)) &&
+	       heap->engine->natural && is_power_of_2(size);
+}
+
+/* The promise stands. */
 static size_t chaos_engine_align(const struct chaos_heap *heap, size_t size,
 				 size_t align)
 {
-	return chaos_is_hardened(heap) ? chaos_harden_align(heap, size, align) :
-					 align;
+	if (!chaos_loses_align(heap, size))
+		return align;
+	return max(align, min(size, PAGE_SIZE));
+}
+
+/*
+ * The same for the fast path, which knows no alignment.  But in kernels with KASAN
+ * or kmemleak, nothing is left of the two.
+ */
+static __always_inline bool chaos_is_plain(const struct chaos_heap *heap,
+					   size_t size)
+{
+	return !chaos_redzone(heap) || !is_power_of_2(size);
+}
+
+static __always_inline size_t chaos_plain_size(const struct chaos_heap *heap,
+					       size_t size)
+{
+	if (!CHAOS_SAN || !size)
+		return size;
+	return max(size + chaos_redzone(heap), CHAOS_SAN_MIN_SIZE);
 }
 
 /* The block at @p has got its size from the engine: write its canary. */
@@ -231,7 +256,8 @@ static __always_inline void *chaos_take(struct chaos_heap *heap, size_t size,
 {
 	if (chaos_is_hardened(heap))
 		return chaos_take_hardened(heap, size, align);
-	return chaos_engine_alloc(heap, chaos_engine_size(heap, size), align);
+	return chaos_engine_alloc(heap, chaos_engine_size(heap, size),
+				  chaos_engine_align(heap, size, align));
 }
 
 /*
@@ -361,9 +387,9 @@ static __always_inline void *chaos_alloc_inline(struct chaos_heap *heap,
 {
 	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_LOCKDEP))
 		might_alloc(gfp);
-	if (likely(size <= READ_ONCE(heap->fast_max) && !(gfp & CHAOS_GFP_SLOW))) {
-		size_t least = size ? CHAOS_SAN_MIN_SIZE : 0;
-		void *p = mi_alloc_fast(heap, max(size, least));
+	if (likely(size <= READ_ONCE(heap->fast_max) && !(gfp & CHAOS_GFP_SLOW) &&
+		   chaos_is_plain(heap, size))) {
+		void *p = mi_alloc_fast(heap, chaos_plain_size(heap, size));
 
 		if (likely(p)) {
 			chaos_san_alloc(heap, p, size, gfp);
@@ -697,7 +723,7 @@ static void chaos_mend(struct chaos_heap *heap, void *p,
 	size_t usable = block->size;
 	bool intact;
 
-	block->size = chaos_harden_client_size(heap, p, usable, &intact);
+	block->size = chaos_client_size(heap, p, usable, &intact);
 	if (intact)
 		return;
 	chaos_report(heap, p, CHAOS_OVERRUN, caller);
@@ -722,8 +748,7 @@ static void *chaos_do_realloc(struct chaos_heap *heap, const void *old,
 	if (chaos_gfp_refused(heap, gfp, caller) ||
 	    !chaos_query(heap, old, &block, caller))
 		return NULL;
-	if (chaos_is_hardened(heap))
-		chaos_mend(heap, p, &block, caller);
+	chaos_mend(heap, p, &block, caller);
 	if (!chaos_resize(heap, p, size, block.size, gfp))
 		p = chaos_move(heap, p, &block, size, gfp, caller);
 	if (p && gfp & __GFP_ZERO)
@@ -761,7 +786,7 @@ static size_t chaos_take_bulk(struct chaos_heap *heap, size_t size, gfp_t gfp,
 	size_t got, i;
 
 	if (!heap->engine->alloc_bulk || chaos_is_hardened(heap) ||
-	    READ_ONCE(heap->deferred_free) || gfp & CHAOS_GFP_REFUSED ||
+	    chaos_loses_align(heap, size) || READ_ONCE(heap->deferred_free) || gfp & CHAOS_GFP_REFUSED ||
 	    !size || size > CHAOS_SIZE_MAX)
 		return 0;
 	preempt_disable();

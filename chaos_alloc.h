@@ -155,7 +155,8 @@ struct chaos_heap_stats {
 };
 
 /**
- * struct chaos_class_stats - a snapshot of one size class of a mimalloc heap
+ * struct chaos_class_stats - a snapshot of one size class: mimalloc's, or evl's
+ *	buckets; tlsf has none
  * @block_size: bytes of each block; 0 for the last class: blocks of any larger
  *	size, each with a page of its own
  * @pages: pages in use

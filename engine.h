@@ -175,6 +175,7 @@ struct chaos_options {
  *	allocation has to be seen: a hook is set, or blocks carry canaries
  * @priv: the engine's own state; constant
  * @hardening: 0, 1 or 2; constant
+ * @redzone: bytes behind each block that are poisoned in KASAN kernels; constant
  * @secret: what canaries are made with; constant
  * @busy: who is changing blocks with canaries; NULL if blocks have none
  * @options: see there
@@ -222,6 +223,7 @@ struct chaos_heap {
 	size_t fast_max;
 	void *priv;
 	unsigned int hardening;
+	size_t redzone;
 	unsigned long secret;
 	struct chaos_busy __percpu *busy;
 	struct chaos_options options;

@@ -28,8 +28,6 @@
 #include <linux/cpumask.h>
 #include <linux/export.h>
 #include <linux/kprobes.h>
-#include <linux/log2.h>
-#include <linux/minmax.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/poison.h>
@@ -41,7 +39,6 @@
 #include "compat.h"
 #include "harden.h"
 #include "pool.h"
-#include "sanitize.h"
 #include "sanitize.h"
 
 /* What lies between the client's bytes and the trailer. */
@@ -97,15 +94,6 @@ void chaos_harden_exit(struct chaos_heap *heap)
 size_t chaos_harden_size(size_t size)
 {
 	return size + sizeof(struct chaos_trailer);
-}
-
-/* With the trailer, a power of two is none any more; the promise stands. */
-size_t chaos_harden_align(const struct chaos_heap *heap, size_t size,
-			  size_t align)
-{
-	if (!heap->engine->natural || !is_power_of_2(size))
-		return align;
-	return max(align, min(size, PAGE_SIZE));
 }
 
 /* ---------------------------------- blocks -------------------------------- */
@@ -312,7 +300,7 @@ static bool chaos_visit_client(struct chaos_heap *heap, void *p, size_t usable,
 	bool intact;
 
 	return visit->visitor(heap, p,
-			      chaos_harden_client_size(heap, p, usable, &intact),
+			      chaos_client_size(heap, p, usable, &intact),
 			      visit->arg);
 }
 

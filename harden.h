@@ -20,13 +20,17 @@ static __always_inline bool chaos_is_hardened(const struct chaos_heap *heap)
 	       heap->hardening > 1;
 }
 
+/* Bytes behind the client's that are KASAN's. */
+static __always_inline size_t chaos_redzone(const struct chaos_heap *heap)
+{
+	return CHAOS_SAN_REDZONE ? heap->redzone : 0;
+}
+
 int chaos_harden_init(struct chaos_heap *heap);
 void chaos_harden_exit(struct chaos_heap *heap);
 
-/* What the engine is asked for so that the client gets @size and @align. */
+/* What the engine is asked for so that the client gets @size. */
 size_t chaos_harden_size(size_t size);
-size_t chaos_harden_align(const struct chaos_heap *heap, size_t size,
-			  size_t align);
 
 /*
  * Around whatever makes a block live or dead, or moves its end: in between, what
@@ -46,6 +50,16 @@ void chaos_harden_lay(struct chaos_heap *heap, void *p, size_t usable,
  */
 size_t chaos_harden_client_size(struct chaos_heap *heap, const void *p,
 				size_t usable, bool *intact);
+
+/* The same at any level; below 2, all but KASAN's red zone is the client's. */
+static inline size_t chaos_client_size(struct chaos_heap *heap, const void *p,
+				       size_t usable, bool *intact)
+{
+	if (chaos_is_hardened(heap))
+		return chaos_harden_client_size(heap, p, usable, intact);
+	*intact = true;
+	return usable - chaos_redzone(heap);
+}
 
 /*
  * The live block at @p is going to be freed: fill it with poison.  CHAOS_OVERRUN:

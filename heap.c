@@ -116,7 +116,7 @@ int chaos_heap_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 	heap = chaos_heap_or_default(heap);
 	chaos_san_settle(heap);
 	noio = chaos_heap_lock_cpus(heap);
-	if (heap->hardening > 1)
+	if (heap->hardening > 1 || chaos_redzone(heap))
 		err = chaos_harden_walk(heap, visitor, arg);
 	else
 		err = heap->engine->walk(heap, visitor, arg);
@@ -254,7 +254,7 @@ static void chaos_set_fast_max(struct chaos_heap *heap)
 {
 	bool seen = heap->deferred_free || heap->hardening > 1;
 
-	WRITE_ONCE(heap->fast_max, seen ? 0 : MI_SMALL_MAX);
+	WRITE_ONCE(heap->fast_max, seen ? 0 : MI_SMALL_MAX - chaos_redzone(heap));
 }
 
 /* Heartbeats that are on their way to the old hook are not for the new one. */
@@ -379,6 +379,7 @@ static struct chaos_heap *chaos_heap_new(const struct chaos_heap_params *params,
 	heap->max_size = params->max_size;
 	heap->node = params->node;
 	heap->hardening = chaos_hardening_level(params->hardening);
+	heap->redzone = CHAOS_SAN_REDZONE;
 	strscpy(heap->name, params->name ?: "unnamed", sizeof(heap->name));
 	INIT_LIST_HEAD(&heap->node_in_heaps);
 	chaos_grow_init(heap);

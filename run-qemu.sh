@@ -241,7 +241,7 @@ run_guest()
 	STATUS=0
 	# Of the log, what we and the tests say is shown as it comes.
 	timeout --foreground -k 5 "$limit" "${QEMU[@]}" </dev/null 2>&1 |
-		tr -d '\r' | tee "$LOG" |
+		stdbuf -oL tr -d '\r' | tee "$LOG" |
 		sed -un 's/^\[ *[0-9.]*\] \(chaos_\(guest\|replay\): .*\)/  \1/p' ||
 		STATUS=${PIPESTATUS[0]}
 	LIMIT=$limit

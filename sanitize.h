@@ -36,6 +36,16 @@ struct chaos_pool;
 #endif
 
 /*
+ * Blocks get this many bytes more than the client asked for, which are poisoned:
+ * behind a block that fits exactly may be the first byte of the next one.
+ */
+#ifdef CHAOS_SAN_KASAN
+#define CHAOS_SAN_REDZONE	8UL
+#else
+#define CHAOS_SAN_REDZONE	0UL
+#endif
+
+/*
  * kmemleak takes locks of its own, so an NMI cannot tell it that a block is
  * gone, and a block that it believes in must not go: NMIs leave what they free
  * to an irq_work, in the form that lock.h has for that.

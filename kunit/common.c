@@ -13,6 +13,7 @@
 #include <linux/vmalloc.h>
 
 #include "common.h"
+#include "engine.h"
 
 const struct chaos_test_engine chaos_test_engines[CHAOS_TEST_ENGINES] = {
 	{ .name = "mimalloc", .natural = true },
@@ -85,6 +86,12 @@ struct chaos_heap *chaos_test_heap(struct kunit *test, size_t pool_size,
 {
 	return chaos_test_heap_of(test, chaos_test_engine(test)->name, pool_size,
 				  max_size);
+}
+
+struct chaos_heap *chaos_test_exact(struct chaos_heap *heap)
+{
+	heap->redzone = 0;
+	return heap;
 }
 
 void chaos_test_destroy(struct kunit *test, struct chaos_heap *heap)

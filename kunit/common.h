@@ -82,6 +82,11 @@ struct chaos_heap *chaos_test_heap(struct kunit *test, size_t pool_size,
 				   size_t max_size);
 struct chaos_heap *chaos_test_heap_of(struct kunit *test, const char *allocator,
 				      size_t pool_size, size_t max_size);
+/*
+ * For tests that count on a block of the very size that they ask for: no red zone
+ * behind the heap's blocks.  Before the first allocation; returns @heap.
+ */
+struct chaos_heap *chaos_test_exact(struct chaos_heap *heap);
 /* Destroy a heap of the two before the test ends. */
 void chaos_test_destroy(struct kunit *test, struct chaos_heap *heap);
 void *chaos_test_vmem(struct kunit *test, size_t size);

@@ -213,6 +213,7 @@ static void usable_size(struct kunit *test)
 	struct chaos_heap_stats stats;
 	size_t i, sum = 0;
 
+	chaos_test_exact(heap);
 	/* All at once: a byte too many would show in a neighbour. */
 	for (i = 0; i < ARRAY_SIZE(edge_sizes); i++) {
 		p[i] = chaos_heap_alloc(heap, edge_sizes[i], GFP_KERNEL);
@@ -642,6 +643,7 @@ static void stats(struct kunit *test)
 	size_t peak;
 	void *p, *q;
 
+	chaos_test_exact(heap);
 	chaos_heap_stats(heap, &before);
 	KUNIT_EXPECT_STREQ(test, before.name, "kunit");
 	KUNIT_EXPECT_STREQ(test, before.allocator, chaos_test_engine(test)->name);

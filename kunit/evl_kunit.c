@@ -54,7 +54,7 @@ static struct lab *lab_new(struct kunit *test, size_t size)
 	struct lab *lab = kunit_kzalloc(test, sizeof(*lab), GFP_KERNEL);
 
 	KUNIT_ASSERT_NOT_NULL(test, lab);
-	lab->heap = chaos_test_heap_of(test, "evl", size, 0);
+	lab->heap = chaos_test_exact(chaos_test_heap_of(test, "evl", size, 0));
 	lab->evl = lab->heap->priv;
 	lab->pool = list_first_entry(&lab->heap->pools, struct chaos_pool,
 				     node);

@@ -211,7 +211,7 @@ static void watermark_changes(struct kunit *test)
  */
 static void collects_when_full(struct kunit *test)
 {
-	struct chaos_heap *heap = chaos_test_heap(test, GROW_RESERVE, 0);
+	struct chaos_heap *heap = chaos_test_exact(chaos_test_heap(test, GROW_RESERVE, 0));
 	struct chaos_test_place place[2] = {};
 	unsigned int cpus[2], round, tries;
 	LLIST_HEAD(blocks);

@@ -70,7 +70,7 @@ static struct chaos_heap *mi_test_heap(struct kunit *test)
 	struct chaos_heap *heap = chaos_heap_create(&params);
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	return heap;
+	return chaos_test_exact(heap);
 }
 
 static struct mi_page *mi_test_page(const void *p)
@@ -418,7 +418,7 @@ static void mi_single(struct kunit *test)
 /* Of all addresses of a page, exactly the blocks' starts are accepted. */
 static void mi_exact_pointers(struct kunit *test)
 {
-	static const size_t sizes[] = { 8, 24, 144, 1024, 7168 };
+	const size_t sizes[] = { max(8UL, CHAOS_SAN_MIN_SIZE), 24, 144, 1024, 7168 };
 	unsigned int i, bad = 0, refused = 0;
 	struct chaos_heap *heap = mi_test_heap(test);
 	struct chaos_heap_stats stats;

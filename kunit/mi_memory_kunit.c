@@ -30,7 +30,7 @@ static struct chaos_heap *mi_make_heap(struct kunit *test,
 	/* The background must not tidy up under the tests' eyes. */
 	KUNIT_ASSERT_EQ(test, chaos_heap_set_option(heap, CHAOS_OPT_RETIRE_DELAY,
 						    3600000), 0);
-	return heap;
+	return chaos_test_exact(heap);
 }
 
 static void mi_end_heap(struct kunit *test, struct chaos_heap *heap)
@@ -333,6 +333,7 @@ static void mi_cache_is_limited(struct kunit *test)
 	void *p[MI_BINS];
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	chaos_test_exact(heap);
 	mi = heap->priv;
 	for (i = 1; i < MI_BINS && mi_bin_size(i) <= 4096; i++) {
 		p[i] = mi_take(test, heap, mi_bin_size(i));

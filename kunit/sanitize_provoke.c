@@ -11,9 +11,8 @@
  * granted, once, and nothing else.
  *
  * Cases called legal_... make no mistake, and fail if there is a report.  Those
- * called tight_... reach for a live neighbour: mimalloc's and evl's blocks lie
- * side by side, so that KASAN can tell only at level 2, which has canaries
- * in between.
+ * called tight_... go past the end of a block whose size is one of the engine's
+ * classes: without a red zone, what is there would be a live neighbour's.
  *
  * The mistakes do no harm: where one writes, it writes what is there already.
  */

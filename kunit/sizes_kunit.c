@@ -7,6 +7,7 @@
 #include <linux/log2.h>
 
 #include "common.h"
+#include "sanitize.h"
 
 CHAOS_TEST_ENGINE_PARAM();
 
@@ -14,6 +15,8 @@ CHAOS_TEST_ENGINE_PARAM();
 #define SIZES_MAX	(96UL << 20)
 #define SIZES_CLASSES	256
 #define SIZES_CLASS_MAX	SZ_4M
+/* What a byte gets: kernels with kmemleak have no smaller blocks. */
+#define SIZES_LEAST	max(8UL, CHAOS_SAN_MIN_SIZE)
 
 /* -------------------------- mimalloc's size classes ------------------------ */
 
@@ -41,7 +44,7 @@ static struct sizes *sizes_of_mimalloc(struct kunit *test)
 	KUNIT_ASSERT_GT(test, n, 1);
 	KUNIT_ASSERT_LE(test, n, SIZES_CLASSES);
 	KUNIT_EXPECT_EQ(test, c[n - 1].block_size, 0);
-	s->heap = heap;
+	s->heap = chaos_test_exact(heap);
 	s->n = n - 1;
 	for (i = 0; i < s->n; i++)
 		s->size[i] = c[i].block_size;
@@ -86,7 +89,9 @@ static void class_boundaries(struct kunit *test)
 	size_t i, k;
 
 	c = chaos_test_buf(test, SIZES_CLASSES, sizeof(*c));
-	for (i = 0; i < s->n; i++) {
+	for (i = 0; s->size[i] < SIZES_LEAST; i++)
+		;
+	for (; i < s->n; i++) {
 		const size_t size[] = {
 			i ? s->size[i - 1] + 1 : 1, s->size[i], s->size[i] + 1,
 		};
@@ -112,7 +117,7 @@ static void class_boundaries(struct kunit *test)
 static void realloc_in_class(struct kunit *test)
 {
 	struct sizes *s = sizes_of_mimalloc(test);
-	size_t i, low, high;
+	size_t i, low, high, waste;
 	void *p, *q;
 
 	for (i = 1; i < s->n; i++) {
@@ -138,9 +143,9 @@ static void realloc_in_class(struct kunit *test)
 		p = chaos_heap_realloc(s->heap, q, high / 4, GFP_KERNEL);
 		KUNIT_ASSERT_NOT_NULL(test, p);
 		KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, high / 4, i));
+		waste = max(high / 2, 2 * SIZES_LEAST + 1);
 		if (high / 4)
-			KUNIT_EXPECT_LT(test, chaos_heap_usable_size(s->heap, p),
-					max(high / 2, 17UL));
+			KUNIT_EXPECT_LT(test, chaos_heap_usable_size(s->heap, p), waste);
 		chaos_heap_free(s->heap, p);
 	}
 	chaos_test_idle(test, s->heap, 0);
@@ -225,6 +230,7 @@ static void up_to_max_size(struct kunit *test)
 	struct chaos_heap_stats s;
 	size_t size = SZ_32M - SZ_64K;
 
+	chaos_test_exact(a.heap);
 	/* The others have data of their own in a pool, and tlsf's search rounds up. */
 	if (!chaos_test_mimalloc(test))
 		size -= SZ_2M;

@@ -56,10 +56,6 @@ kasan_cases()
 	for engine in $ENGINES; do
 		for level in $LEVELS; do
 			for case in $cases; do
-				case $case:$engine:$level in
-				tight_*:tlsf:* | tight_*:2) ;;
-				tight_*) continue ;;
-				esac
 				echo "kasan:$case:$engine:$level"
 			done
 		done
