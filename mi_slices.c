@@ -5,7 +5,7 @@
  * A pool is cut into slices.  A bitmap says which are in use; it is changed by
  * atomic operations only, so any context takes slices and gives them back without
  * a lock, NMIs included.  CPUs begin to search in different words, so that
- * they meet only when memory gets scarce.
+ * they meet only when memory gets scarce (in small pools, it always is).
  *
  * Who has set a slice's bit may write its descriptor.  The acquire of the
  * cmpxchg that sets a bit pairs with the release that cleared it: the new user
@@ -113,24 +113,55 @@ static __kprobes unsigned long mi_every(unsigned int align)
 	return align < BITS_PER_LONG ? ~0UL / ((1UL << align) - 1) : 1;
 }
 
-/* Take @n adjacent slices whose bits are in one word; their index, or -1. */
+/* The same, where bits that are set, or the word's ends, enclose the @n bits. */
+static __kprobes unsigned long mi_holes(unsigned long word, unsigned int n)
+{
+	unsigned long before = word << 1 | 1;
+	unsigned long behind = word >> n | ~(~0UL >> n);
+
+	return mi_runs(word, n) & before & behind;
+}
+
+/* Take @n adjacent slices with their bits in word @w; their index, or -1. */
+static __kprobes int mi_take_of_word(struct mi_pool *mp, unsigned int w,
+				     unsigned int n, unsigned long every,
+				     bool hole)
+{
+	unsigned long word = READ_ONCE(mp->used[w]), runs, first;
+
+	for (;;) {
+		runs = (hole ? mi_holes(word, n) : mi_runs(word, n)) & every;
+		if (!runs)
+			return -1;
+		first = __ffs(runs);
+		/* If it fails, it tells us what the word is now. */
+		if (try_cmpxchg_acquire(&mp->used[w], &word,
+					word | mi_word_mask(first, first + n)))
+			return w * BITS_PER_LONG + first;
+	}
+}
+
+/*
+ * Take @n adjacent slices whose bits are in one word; their index, or -1.  Each
+ * CPU begins with another word.  But where slices are the smallest ones, the pool is
+ * so small that large runs have to be left whole: a hole of that very size is taken
+ * first (best fit), else the lowest run.
+ */
 static __kprobes int mi_take_in_word(struct mi_pool *mp, unsigned int n,
 				     unsigned int align)
 {
-	unsigned long every = mi_every(align), word, runs, first;
-	unsigned int w = raw_smp_processor_id() % mp->words, i;
+	bool tight = mp->pool->slice_shift == MI_SLICE_MIN_SHIFT;
+	unsigned int w = tight ? 0 : raw_smp_processor_id() % mp->words, i;
+	unsigned long every = mi_every(align);
+	int index = -1;
 
-	for (i = 0; i < mp->words; i++, w = w + 1 < mp->words ? w + 1 : 0) {
-		word = READ_ONCE(mp->used[w]);
-		while ((runs = mi_runs(word, n) & every)) {
-			first = __ffs(runs);
-			/* If it fails, it tells us what the word is now. */
-			if (try_cmpxchg_acquire(&mp->used[w], &word,
-						word | mi_word_mask(first, first + n)))
-				return w * BITS_PER_LONG + first;
-		}
+	for (i = 0; tight && index < 0 && i < mp->words; i++)
+		index = mi_take_of_word(mp, i, n, every, true);
+	for (i = 0; index < 0 && i < mp->words; i++) {
+		index = mi_take_of_word(mp, w, n, every, false);
+		w = w + 1 < mp->words ? w + 1 : 0;
 	}
-	return -1;
+	return index;
 }
 
 /* Take @n adjacent slices wherever they are; their index, or -1. */
