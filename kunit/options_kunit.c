@@ -210,6 +210,7 @@ static void watermark(struct kunit *test)
 	LLIST_HEAD(blocks);
 	size_t i;
 
+	chaos_test_exact(heap);
 	KUNIT_EXPECT_EQ(test, chaos_heap_set_option(heap, CHAOS_OPT_WATERMARK, 0), 0);
 	for (i = 0; i < SZ_1M * 3 / 4 / BLOCK; i++) {
 		struct chaos_test_block *b;
