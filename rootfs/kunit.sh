@@ -10,7 +10,6 @@
 . /chaos/lib.sh
 
 GLOB=/sys/module/kunit/parameters/filter_glob
-API_SUITES='chaos_api*'
 
 # run ALLOCATOR SUITES
 run()
@@ -26,15 +25,15 @@ run()
 
 suites=$(option suites '*')
 run mimalloc "$suites"
-case $suites in
-'*')
+# shellcheck disable=SC2194,SC2254  # the word is constant, the pattern is not
+case chaos_api in
+${suites%%.*})
+	case $suites in
+	*.*) tests=.${suites#*.} ;;
+	*) tests= ;;
+	esac
 	for allocator in tlsf evl; do
-		run "$allocator" "$API_SUITES"
-	done
-	;;
-chaos_api*)
-	for allocator in tlsf evl; do
-		run "$allocator" "$suites"
+		run "$allocator" "chaos_api$tests"
 	done
 	;;
 esac

@@ -13,8 +13,12 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 SUITES=${SUITES:-*}
-# Suites that make and end many heaps: API, growth, hardening, heaps, options
+# Suites that make and end many heaps (API, growth, hardening, heaps, options),
+# where leaks are looked for, and the others
 LEAK_SUITES='chaos_[agho]*'
+OTHER_SUITES='chaos_[!agho]*'
+# Of each guest, in seconds. Nothing takes so long where nothing else runs.
+TIMEOUT=2400
 KERNELS=${KERNELS:-kunit debug}
 
 # split_log LOG DIR: what is between the marks of each run, in a file of its own
@@ -77,71 +81,197 @@ selected()
 	return 1
 }
 
-# check_guest NAME KERNEL JOBS [run-qemu.sh argument...]
-check_guest()
-{
-	local name=$1 kernel=$2 jobs=$3 log dir file status=0
+# --- guests -------------------------------------------------------------------
 
-	shift 3
-	log=$CACHE/logs/check-${name##*/}.log
+# Each has a name, and by that a kernel, jobs (scripts of rootfs/), the suites
+# that its jobs run, and more arguments of run-qemu.sh.
+GUESTS=()
+declare -A KERNEL_OF JOBS_OF SUITES_OF ARGS_OF
+
+# guest NAME KERNEL JOBS SUITES [run-qemu.sh argument...]
+guest()
+{
+	GUESTS+=("$1")
+	KERNEL_OF[$1]=$2
+	JOBS_OF[$1]=$3
+	SUITES_OF[$1]=$4
+	shift 4
+	ARGS_OF[${GUESTS[-1]}]="$*"
+}
+
+# of_all SUITES: these where all are wanted, else those that are wanted
+of_all()
+{
+	if [ "$SUITES" = '*' ]; then
+		echo "$1"
+	else
+		echo "$SUITES"
+	fi
+}
+
+# The slow ones first. To kmemleak, each block is an object: it is off where there
+# are millions.
+plan_debug()
+{
+	# What need not run beside the leaks, in two halves
+	guest debug debug kunit,params "$(of_all "$OTHER_SUITES")" --append kmemleak=off
+	# Leaks, and the reports that a client's mistakes provoke. These come last,
+	# because they switch checkers off.
+	if selected chaos_provoke; then
+		guest debug-leaks debug kunit,provoke "$(of_all "$LEAK_SUITES")"
+	fi
+	if selected chaos_sharing chaos_budget chaos_hotplug; then
+		guest debug-smp debug smp,hotplug "$SUITES" --smp 5 --append kmemleak=off
+	fi
+}
+
+plan_kernel()
+{
+	guest "$1" "$1" kunit,params "$SUITES"
+	# What wants more CPUs than this machine may have
+	if selected chaos_sharing chaos_budget chaos_hotplug; then
+		guest "${1##*/}-smp" "$1" smp,hotplug "$SUITES" --smp 5
+	fi
+	# What wants a machine with several nodes, and with little memory
+	if [ "$1" = kunit ] && selected chaos_numa chaos_pressure; then
+		guest kunit-nodes kunit numa,pressure "$SUITES" \
+			--nodes 2 --smp 4 --mem 384M
+	fi
+}
+
+# Never two of one name: then the same log would have two writers.
+plan()
+{
+	local kernel
+
+	case " $KERNELS " in
+	*' debug '*) plan_debug ;;
+	esac
+	for kernel in $KERNELS; do
+		[ "$kernel" = debug ] || plan_kernel "$kernel"
+	done
+}
+
+# prepare KERNEL: builds it and the modules, here, where it can be seen, and not
+# by several guests at once
+prepare()
+{
+	local dir=$1
+
+	case $1 in
+	kunit | debug | stock | rt) dir=$("$TOP/tools/kernels.sh" "$1") ;;
+	esac
+	"$TOP/tools/modules.sh" "$dir" arm64 >/dev/null
+}
+
+log_of()
+{
+	echo "$CACHE/logs/check-${1##*/}.log"
+}
+
+# run_guest NAME: its output and its exit status go to files
+run_guest()
+{
+	local name=$1 status=0 args
+
+	read -ra args <<<"${ARGS_OF[$name]}"
+	"$TOP/run-qemu.sh" --kernel "${KERNEL_OF[$name]}" --guest "${JOBS_OF[$name]}" \
+		--log "$(log_of "$name")" --timeout "$TIMEOUT" \
+		--append "chaos.suites=${SUITES_OF[$name]}" "${args[@]}" \
+		>"$WORK/${name##*/}.out" 2>&1 || status=$?
+	echo "$status" >"$WORK/${name##*/}.status"
+}
+
+# report_guest NAME: when it has ended
+report_guest()
+{
+	local name=$1 log dir file
+
+	log=$(log_of "$name")
 	dir=$WORK/${name##*/}
-	mkdir -p "$dir" "$CACHE/logs"
-	"$TOP/run-qemu.sh" --kernel "$kernel" --guest "$jobs" --log "$log" \
-		--append "chaos.suites=$SUITES" "$@" || status=$?
+	mkdir -p "$dir"
+	printf '\n--- %s\n' "$name"
+	cat "$WORK/${name##*/}.out"
 	[ ! -e "$log" ] || split_log "$log" "$dir"
 	for file in "$dir"/*; do
 		[ -e "$file" ] || continue
 		parse_run "$name, ${file##*-}" "$file"
 	done
 	echo
-	if [ "$status" -eq 0 ]; then
+	if [ "$(cat "$WORK/${name##*/}.status")" -eq 0 ]; then
 		verdict ok "$name: the guest finished, and its kernel log is clean"
 	else
 		verdict FAIL "$name: see above, and the log $log"
 	fi
 }
 
-# check_kernel KERNEL
-check_kernel()
+# A word on each guest that is running
+progress()
 {
-	local kernel=$1 fast=()
+	local name passed
 
-	# Each block is an object of kmemleak's: where there are millions, that is slow.
-	[ "$kernel" != debug ] || fast=(--append kmemleak=off)
-	TESTS=0
-	check_guest "$kernel" "$kernel" kunit,params "${fast[@]}"
-	# What wants more CPUs than this machine may have
-	if selected chaos_sharing chaos_budget chaos_hotplug; then
-		check_guest "$kernel-smp" "$kernel" smp,hotplug --smp 5 \
-			--timeout 1200 "${fast[@]}"
-	fi
-	# Leaks, and the reports that a client's mistakes provoke. These come last,
-	# because they switch checkers off.
-	if [ "$kernel" = debug ] && selected chaos_provoke; then
-		SUITES=${SUITES/#\*/$LEAK_SUITES} check_guest debug-leaks debug kunit,provoke
-	fi
-	# What wants a machine with several nodes, and with little memory
-	if [ "$kernel" = kunit ] && selected chaos_numa chaos_pressure; then
-		check_guest kunit-nodes kunit numa,pressure \
-			--nodes 2 --smp 4 --mem 384M
-	fi
-	if [ "$TESTS" -eq 0 ]; then
-		verdict FAIL "$kernel: no test ran at all for SUITES='$SUITES'"
-	fi
+	for name in "${RUNNING[@]}"; do
+		passed=$(grep -acE '\] +ok [0-9]+ ' "$(log_of "$name")" 2>/dev/null) || true
+		say "$name: ${passed:-0} passed so far"
+	done
+}
+
+# Reports the guests that have ended, and takes them off RUNNING.
+reap()
+{
+	local name still=()
+
+	for name in "${RUNNING[@]}"; do
+		if [ -e "$WORK/${name##*/}.status" ]; then
+			report_guest "$name"
+		else
+			still+=("$name")
+		fi
+	done
+	RUNNING=("${still[@]}")
+}
+
+# An emulated CPU of a guest that waits costs nothing, so each guest needs about
+# one CPU of ours.
+run_guests()
+{
+	local at_once name ticks=0
+
+	at_once=$(nproc)
+	RUNNING=()
+	for name in "${GUESTS[@]}" ''; do
+		while [ "${#RUNNING[@]}" -ge "$at_once" ] ||
+			{ [ -z "$name" ] && [ "${#RUNNING[@]}" -gt 0 ]; }; do
+			sleep 1
+			ticks=$((ticks + 1))
+			[ $((ticks % 60)) -ne 0 ] || progress
+			reap
+		done
+		[ -n "$name" ] || break
+		say "starting $name"
+		rm -f "$(log_of "$name")"
+		run_guest "$name" &
+		RUNNING+=("$name")
+	done
 }
 
 main()
 {
 	local kernel
 
-	need python3
+	need python3 qemu-system-arm cpio gzip xz-utils
 	SOURCE=$("$TOP/tools/kernels.sh" source)
-	mkdir -p "$CACHE/tmp"
+	mkdir -p "$CACHE/tmp" "$CACHE/logs"
 	WORK=$(mktemp -d "$CACHE/tmp/check.XXXXXX")
-	trap 'rm -rf "$WORK"' EXIT
+	TESTS=0
+	# shellcheck disable=SC2046  # process numbers
+	trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$WORK"' EXIT
 	for kernel in $KERNELS; do
-		check_kernel "$kernel"
+		prepare "$kernel"
 	done
+	plan
+	run_guests
+	[ "$TESTS" -gt 0 ] || verdict FAIL "no test ran at all for SUITES='$SUITES'"
 	tally
 }
 
