@@ -543,6 +543,7 @@ static void allocs_and_frees(struct kunit *test)
 	size_t i, usable = 0;
 	void *p[50];
 
+	chaos_test_exact(heap);
 	chaos_test_bind(test);
 	for (i = 0; i < ARRAY_SIZE(p); i++) {
 		p[i] = chaos_heap_alloc(heap, 10 + i * 50, GFP_KERNEL);

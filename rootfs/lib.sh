@@ -38,11 +38,18 @@ log_since()
 # --- CPUs ---------------------------------------------------------------------
 
 # Linux 6.12 counts the scheduler's fair server as a task: if the server runs
-# while a CPU is switched off, the kernel warns that a task is left there.
+# while a CPU is switched off, the kernel warns that a task is left there. And it
+# may warn of the server's bandwidth if the server runs while it is switched off,
+# so another CPU does that.
 fair_server_off()
 {
-	for file in /sys/kernel/debug/sched/fair_server/*/runtime; do
-		[ ! -w "$file" ] || echo 0 >"$file"
+	for file in /sys/kernel/debug/sched/fair_server/cpu*/runtime; do
+		[ -w "$file" ] || continue
+		other=0
+		case $file in
+		*/cpu0/*) other=1 ;;
+		esac
+		taskset -c "$other" sh -c "echo 0 >$file"
 	done
 }
 
