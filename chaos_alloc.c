@@ -786,8 +786,8 @@ static size_t chaos_take_bulk(struct chaos_heap *heap, size_t size, gfp_t gfp,
 	size_t got, i;
 
 	if (!heap->engine->alloc_bulk || chaos_is_hardened(heap) ||
-	    chaos_loses_align(heap, size) || READ_ONCE(heap->deferred_free) || gfp & CHAOS_GFP_REFUSED ||
-	    !size || size > CHAOS_SIZE_MAX)
+	    chaos_loses_align(heap, size) || READ_ONCE(heap->deferred_free) ||
+	    gfp & CHAOS_GFP_REFUSED || !size || size > CHAOS_SIZE_MAX)
 		return 0;
 	preempt_disable();
 	got = heap->engine->alloc_bulk(heap, chaos_engine_size(heap, size),
