@@ -36,13 +36,6 @@
 /* Blocks that a bulk call handles before it lets others have the CPU. */
 #define CHAOS_BULK_BATCH	32
 
-/* What no pool can honour: zones, accounting, a promise not to fail. */
-#define CHAOS_GFP_REFUSED						\
-	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_ACCOUNT | __GFP_THISNODE)
-
-/* What keeps a request off the fast path. */
-#define CHAOS_GFP_SLOW		(CHAOS_GFP_REFUSED | __GFP_ZERO)
-
 /* --------------------------------- reports -------------------------------- */
 
 static const char *chaos_verdict_text(enum chaos_verdict verdict)
@@ -186,7 +179,8 @@ static __always_inline void *chaos_engine_alloc(struct chaos_heap *heap,
 }
 
 /* What the engine is asked for when the client wants @size. */
-static size_t chaos_engine_size(const struct chaos_heap *heap, size_t size)
+static __always_inline size_t chaos_engine_size(const struct chaos_heap *heap,
+						size_t size)
 {
 	if (chaos_is_hardened(heap))
 		return chaos_harden_size(size);
@@ -194,15 +188,16 @@ static size_t chaos_engine_size(const struct chaos_heap *heap, size_t size)
 }
 
 /* With what is added to it, a power of two is none any more. */
-static bool chaos_loses_align(const struct chaos_heap *heap, size_t size)
+static __always_inline bool chaos_loses_align(const struct chaos_heap *heap,
+					      size_t size)
 {
 	return (chaos_redzone(heap) || chaos_is_hardened(heap)) &&
 	       heap->engine->natural && is_power_of_2(size);
 }
 
 /* The promise stands. */
-static size_t chaos_engine_align(const struct chaos_heap *heap, size_t size,
-				 size_t align)
+static __always_inline size_t chaos_engine_align(const struct chaos_heap *heap,
+						 size_t size, size_t align)
 {
 	if (!chaos_loses_align(heap, size))
 		return align;
@@ -377,34 +372,64 @@ static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 }
 
 /*
- * FAST PATH.  might_alloc() finds callers that would sleep where they must not.
- * Elsewhere than in debug kernels it can still be a call of cond_resched(), so
- * there it is left to the slow path.
+ * FAST PATH, for contexts of this level.  False: the rest has to see to it.
+ *
+ * might_alloc() finds callers that would sleep where they must not.  Elsewhere
+ * than in debug kernels it can still be a call of cond_resched(), so there it is
+ * left to the slow path.
  */
-static __always_inline void *chaos_alloc_inline(struct chaos_heap *heap,
-						size_t size, gfp_t gfp,
-						unsigned long caller)
+static __always_inline bool chaos_alloc_fast(struct chaos_heap *heap,
+					     unsigned int level, size_t size,
+					     gfp_t gfp, void **p)
 {
+	bool done;
+
 	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_LOCKDEP))
 		might_alloc(gfp);
-	if (likely(size <= READ_ONCE(heap->fast_max) && !(gfp & CHAOS_GFP_SLOW) &&
-		   chaos_is_plain(heap, size))) {
-		void *p = mi_alloc_fast(heap, chaos_plain_size(heap, size));
+	/* data_race(): who sets a hook does not wait for who is past this */
+	if (unlikely(size >= data_race(heap->fast_end) || gfp & heap->slow_gfp ||
+		     !chaos_is_plain(heap, size)))
+		return false;
+	preempt_disable();
+	done = mi_alloc_fast(heap, level, chaos_plain_size(heap, size), p);
+	preempt_enable();
+	if (CHAOS_SAN && done)
+		chaos_san_alloc(heap, *p, size, gfp);
+	return done;
+}
 
-		if (likely(p)) {
-			chaos_san_alloc(heap, p, size, gfp);
-			return p;
-		}
-	}
+/*
+ * The rest is called last, by a jump, so that the fast path of tasks has no stack
+ * frame (see Kbuild).  It finds its caller's caller, which may be reported, in its
+ * own return address.
+ */
+static __always_inline void *chaos_alloc_other(struct chaos_heap *heap, size_t size,
+					       gfp_t gfp, unsigned long caller)
+{
+	void *p;
+
+	/* A task can be preempted here, but for interrupts nothing changes. */
+	if (!mi_in_plain_task() &&
+	    chaos_alloc_fast(heap, interrupt_context_level(), size, gfp, &p))
+		return p;
 	return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
 }
 
-static __always_inline void *chaos_alloc_default(size_t size, gfp_t gfp,
-						 unsigned long caller)
+static noinline __kprobes void *chaos_alloc_rest(size_t size, gfp_t gfp)
 {
-	if (static_branch_likely(&chaos_default_is_mi))
-		return chaos_alloc_inline(chaos_default, size, gfp, caller);
-	return chaos_alloc_slow(chaos_default, size, CHAOS_MIN_ALIGN, gfp, caller);
+	return chaos_alloc_other(chaos_default, size, gfp, _RET_IP_);
+}
+
+/* The other engines have no fast path. */
+static noinline __kprobes void *chaos_alloc_locked(size_t size, gfp_t gfp)
+{
+	return chaos_alloc_slow(chaos_default, size, CHAOS_MIN_ALIGN, gfp, _RET_IP_);
+}
+
+static noinline __kprobes void *chaos_heap_alloc_rest(struct chaos_heap *heap,
+						      size_t size, gfp_t gfp)
+{
+	return chaos_alloc_other(heap, size, gfp, _RET_IP_);
 }
 
 /**
@@ -422,7 +447,14 @@ static __always_inline void *chaos_alloc_default(size_t size, gfp_t gfp,
  */
 __kprobes void *chaos_alloc(size_t size, gfp_t gfp)
 {
-	return chaos_alloc_default(size, gfp, _RET_IP_);
+	void *p;
+
+	if (!static_branch_likely(&chaos_default_is_mi))
+		return chaos_alloc_locked(size, gfp);
+	if (mi_in_plain_task() &&
+	    likely(chaos_alloc_fast(chaos_default, MI_TASK, size, gfp, &p)))
+		return p;
+	return chaos_alloc_rest(size, gfp);
 }
 EXPORT_SYMBOL_GPL(chaos_alloc);
 
@@ -548,6 +580,7 @@ static noinline void chaos_free_slow(struct chaos_heap *heap, void *p,
 		chaos_report(heap, p, verdict, caller);
 }
 
+/* In whatever pool, of whatever engine, by whatever context. */
 static __always_inline void chaos_free_inline(struct chaos_heap *heap,
 					      const void *p, bool is_default,
 					      unsigned long caller)
@@ -562,7 +595,10 @@ static __always_inline void chaos_free_inline(struct chaos_heap *heap,
 		return;
 	}
 	preempt_disable();
-	pool = chaos_pool_in(heap, p, &verdict);
+	if (is_default && !static_branch_likely(&chaos_default_is_mi))
+		pool = chaos_pool_in(heap, p, &verdict);
+	else
+		pool = chaos_pool_guess(heap, READ_ONCE(heap->main_pool), p, &verdict);
 	if (likely(pool))
 		verdict = is_default ?
 			chaos_default_free(heap, pool, (void *)p) :
@@ -578,6 +614,52 @@ static noinline void chaos_do_free(struct chaos_heap *heap, const void *p,
 	chaos_free_inline(heap, p, false, caller);
 }
 
+/* These are called by a jump, too; see chaos_alloc_other(). */
+static noinline __kprobes void chaos_free_rest(const void *p)
+{
+	chaos_free_inline(chaos_default, p, true, _RET_IP_);
+}
+
+static noinline __kprobes void chaos_heap_free_rest(struct chaos_heap *heap,
+						    const void *p)
+{
+	chaos_free_inline(heap, p, false, _RET_IP_);
+}
+
+/* Entered with preemption disabled. */
+static noinline __kprobes void chaos_free_last(struct mi_page *page)
+{
+	mi_page_retire(page);
+	preempt_enable();
+}
+
+/* FAST PATH.  False: the rest has to see to it.  NULL is in no pool, either. */
+static __always_inline bool chaos_free_fast(struct chaos_pool **main_pool,
+					    struct chaos_heap *heap, const void *p)
+{
+	struct chaos_pool *pool;
+	struct mi_page *page;
+	enum mi_freed freed;
+
+	preempt_disable();
+	/* Pairs with chaos_choose_main_pool(). */
+	pool = READ_ONCE(*main_pool);
+	if (likely(chaos_pool_has(pool, p)) && mi_in_plain_task()) {
+		freed = mi_free_fast(heap, pool, mi_level_tag(MI_TASK), (void *)p,
+				     &page);
+		if (unlikely(freed == MI_FREED_LAST)) {
+			chaos_free_last(page);
+			return true;
+		}
+		if (likely(freed == MI_FREED)) {
+			preempt_enable();
+			return true;
+		}
+	}
+	preempt_enable();
+	return false;
+}
+
 /**
  * chaos_free() - free a block of the default heap
  * @p: the block, NULL or ZERO_SIZE_PTR
@@ -589,7 +671,10 @@ static noinline void chaos_do_free(struct chaos_heap *heap, const void *p,
  */
 __kprobes void chaos_free(const void *p)
 {
-	chaos_free_inline(chaos_default, p, true, _RET_IP_);
+	if (static_branch_likely(&chaos_default_is_mi) &&
+	    likely(chaos_free_fast(&chaos_default_pool, chaos_default, p)))
+		return;
+	chaos_free_rest(p);
 }
 EXPORT_SYMBOL_GPL(chaos_free);
 
@@ -914,10 +999,13 @@ EXPORT_SYMBOL_GPL(chaos_free_bulk);
  */
 __kprobes void *chaos_heap_alloc(struct chaos_heap *heap, size_t size, gfp_t gfp)
 {
+	void *p;
+
 	heap = chaos_heap_or_default(heap);
-	if (likely(heap->theaps))
-		return chaos_alloc_inline(heap, size, gfp, _RET_IP_);
-	return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, _RET_IP_);
+	if (mi_in_plain_task() &&
+	    likely(chaos_alloc_fast(heap, MI_TASK, size, gfp, &p)))
+		return p;
+	return chaos_heap_alloc_rest(heap, size, gfp);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_alloc);
 
@@ -985,7 +1073,10 @@ EXPORT_SYMBOL_GPL(chaos_heap_realloc);
  */
 __kprobes void chaos_heap_free(struct chaos_heap *heap, const void *p)
 {
-	chaos_free_inline(chaos_heap_or_default(heap), p, false, _RET_IP_);
+	heap = chaos_heap_or_default(heap);
+	if (likely(chaos_free_fast(&heap->main_pool, heap, p)))
+		return;
+	chaos_heap_free_rest(heap, p);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_free);
 

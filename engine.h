@@ -171,8 +171,14 @@ struct chaos_options {
  * @engine: the algorithm; constant
  * @theaps: mimalloc's per-CPU heaps, here so that its fast path finds them
  *	with one load; constant
- * @fast_max: requests up to this size may take the fast path; 0 when each
- *	allocation has to be seen: a hook is set, or blocks carry canaries
+ * @fast_end: requests below this size may take the fast path; 0 where each
+ *	allocation has to be seen (a hook is set, or blocks carry canaries), or
+ *	the engine has none
+ * @slow_gfp: what else keeps a request off it; beside @fast_end to be loaded with it
+ * @main_pool: the largest pool, if blocks may be freed without being looked at
+ *	first, else one without memory.  Where most blocks are: to find that a block
+ *	is in it takes less than the map does.  Changes under @mutex; a pool that was
+ *	it stays for a grace period.
  * @priv: the engine's own state; constant
  * @hardening: 0, 1 or 2; constant
  * @redzone: bytes behind each block that are poisoned in KASAN kernels; constant
@@ -220,7 +226,9 @@ struct chaos_options {
 struct chaos_heap {
 	const struct chaos_engine *engine;
 	struct mi_theap __percpu *theaps;
-	size_t fast_max;
+	u32 fast_end;
+	gfp_t slow_gfp;
+	struct chaos_pool *main_pool;
 	void *priv;
 	unsigned int hardening;
 	size_t redzone;
@@ -332,7 +340,7 @@ chaos_pool_guess(struct chaos_heap *heap, struct chaos_pool *guess,
 {
 	struct chaos_pool *pool;
 
-	if (guess && (unsigned long)p - guess->start < guess->size)
+	if (guess && chaos_pool_has(guess, p))
 		return guess;
 	pool = chaos_pool_of(p);
 	if (likely(pool && pool->heap == heap))

@@ -39,6 +39,7 @@
 #include "compat.h"
 #include "engine.h"
 #include "grow.h"
+#include "heap.h"
 
 /* How long a caller that may block waits for what other CPUs sit on. */
 #define CHAOS_COLLECT_TIMEOUT	(HZ / 10)
@@ -156,6 +157,25 @@ void chaos_update_low_mark(struct chaos_heap *heap, bool failed)
 	WRITE_ONCE(heap->low_mark, mark);
 }
 
+/*
+ * What is freed in NMI with kmemleak, and canaries, have to be seen first; and only
+ * mimalloc has a fast path.
+ */
+static void chaos_choose_main_pool(struct chaos_heap *heap)
+{
+	struct chaos_pool *pool, *best = &chaos_no_pool;
+
+	lockdep_assert_held(&heap->mutex);
+	if (heap->theaps && heap->hardening < 2 && !CHAOS_SAN_KMEMLEAK)
+		list_for_each_entry(pool, &heap->pools, node)
+			if (pool->size > best->size)
+				best = pool;
+	/* Pairs with the address dependency in chaos_free_fast(). */
+	smp_store_release(&heap->main_pool, best);
+	if (heap == chaos_default)
+		smp_store_release(&chaos_default_pool, best); /* likewise */
+}
+
 int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 {
 	int err;
@@ -173,6 +193,7 @@ int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	}
 	heap->nr_pools++;
 	heap->pool_bytes += pool->size;
+	chaos_choose_main_pool(heap);
 	return 0;
 }
 
@@ -350,6 +371,7 @@ static bool chaos_return_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	heap->pool_bytes -= pool->size;
 	atomic_long_inc(&heap->returns);
 	atomic_long_add(pool->size, &chaos_leaving);
+	chaos_choose_main_pool(heap);
 	chaos_pool_withdraw(pool);
 	INIT_RCU_WORK(&pool->free_work, chaos_free_work);
 	queue_rcu_work(chaos_free_wq, &pool->free_work);	/* model: pool-grace */

@@ -37,6 +37,7 @@ static const struct chaos_engine * const chaos_engines[] = {
 };
 
 struct chaos_heap *chaos_default __ro_after_init;
+struct chaos_pool *chaos_default_pool __read_mostly = &chaos_no_pool;
 DEFINE_STATIC_KEY_TRUE(chaos_default_is_mi);
 DEFINE_STATIC_KEY_FALSE(chaos_default_is_evl);
 
@@ -250,11 +251,11 @@ int chaos_heap_get_option(struct chaos_heap *heap, enum chaos_option option,
 EXPORT_SYMBOL_GPL(chaos_heap_get_option);
 
 /* Every allocation passes chaos_alloc_slow() if it has to be seen. */
-static void chaos_set_fast_max(struct chaos_heap *heap)
+static void chaos_set_fast_end(struct chaos_heap *heap)
 {
-	bool seen = heap->deferred_free || heap->hardening > 1;
+	bool seen = heap->deferred_free || heap->hardening > 1 || !heap->theaps;
 
-	WRITE_ONCE(heap->fast_max, seen ? 0 : MI_SMALL_MAX - chaos_redzone(heap));
+	WRITE_ONCE(heap->fast_end, seen ? 0 : MI_SMALL_MAX + 1 - chaos_redzone(heap));
 }
 
 /* Heartbeats that are on their way to the old hook are not for the new one. */
@@ -267,7 +268,7 @@ static bool chaos_try_hook(struct chaos_heap *heap, chaos_deferred_free fn,
 	heap->deferred_arg = arg;
 	heap->heard = atomic64_read(&heap->heartbeat);
 	atomic64_set(&heap->ticks, 0);
-	chaos_set_fast_max(heap);
+	chaos_set_fast_end(heap);
 	atomic_set_release(&heap->in_deferred, 0);
 	return true;
 }
@@ -385,7 +386,8 @@ static struct chaos_heap *chaos_heap_new(const struct chaos_heap_params *params,
 	chaos_grow_init(heap);
 	heap->options = chaos_options_initial;
 	chaos_san_heap_init(heap);
-	chaos_set_fast_max(heap);
+	heap->slow_gfp = CHAOS_GFP_REFUSED | __GFP_ZERO;
+	heap->main_pool = &chaos_no_pool;
 	return heap;
 }
 
@@ -446,6 +448,7 @@ struct chaos_heap *chaos_heap_create(const struct chaos_heap_params *params)
 	err = engine->init(heap);
 	if (err)
 		goto exit_harden;
+	chaos_set_fast_end(heap);
 	err = chaos_first_pools(heap, params);
 	if (err) {
 		chaos_heap_release(heap);
@@ -565,6 +568,7 @@ static int __init chaos_create_default(void)
 		return PTR_ERR(heap);
 	}
 	chaos_default = heap;
+	chaos_default_pool = heap->main_pool;
 	chaos_select_default(heap->engine);
 	chaos_options_attach(heap);
 	return 0;

@@ -10,11 +10,17 @@
 
 #include "engine.h"
 
+/* What no pool can honour: zones, accounting, a promise not to fail. */
+#define CHAOS_GFP_REFUSED						\
+	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_ACCOUNT | __GFP_THISNODE)
+
 /*
  * The default heap.  Its engine is chosen once, at load time; static branches
  * make the calls of chaos_alloc() and chaos_free() direct ones.
  */
 extern struct chaos_heap *chaos_default;
+/* Its main pool. */
+extern struct chaos_pool *chaos_default_pool;
 DECLARE_STATIC_KEY_TRUE(chaos_default_is_mi);
 DECLARE_STATIC_KEY_FALSE(chaos_default_is_evl);
 

@@ -137,13 +137,18 @@ static void mi_collect_idle(struct mi_tour *tour, struct mi_theap *theap)
 	unsigned long delay;
 
 	delay = msecs_to_jiffies(READ_ONCE(tour->heap->options.retire_delay));
-	if (time_after_eq(jiffies, theap->stamp + delay))
+	if (time_before(jiffies, theap->stamp + delay))
+		return;
+	if (mi_theap_was_busy(theap))
+		WRITE_ONCE(theap->stamp, jiffies);
+	else
 		mi_theap_abandon(theap, MI_COLLECT_BATCH);
 }
 
 /*
- * A CPU is disturbed only if a theap of it has been idle for the retirement delay,
- * and then once, since it keeps nothing after that.
+ * A CPU is disturbed only if no theap of it has been on its generic path for the
+ * retirement delay; and then once more at most if it has not been busy either, since
+ * it keeps nothing after that.
  */
 bool mi_collect(struct chaos_heap *heap, bool force)
 {
@@ -193,7 +198,7 @@ static int mi_mark_list(const struct mi_page *page, u32 link,
 
 	for (n = 0; link; n++, link = next) {
 		void *block = (void *)(page->base + link);
-		unsigned long index = mi_block_index(page, block);
+		unsigned long index = mi_block_index(page, link);
 
 		if (index >= page->capacity || __test_and_set_bit(index, free))
 			return -1;
@@ -208,26 +213,23 @@ static int mi_mark_list(const struct mi_page *page, u32 link,
 static int mi_mark_free(struct mi_tour *tour, struct mi_page *page)
 {
 	u64 word = atomic64_read(&page->thread_free);
-	int n, local, foreign;
+	int n, foreign;
 
 	if (page->reserved > MI_BLOCKS_MAX)
 		return chaos_unclean(tour->heap, "page %p: %u blocks", page,
 				     page->reserved);
 	bitmap_zero(tour->free, MI_BLOCKS_MAX);
 	n = mi_mark_list(page, page->free, tour->free);
-	local = mi_mark_list(page, mi_local_link(page->local_free), tour->free);
 	foreign = mi_mark_list(page, mi_link_of(word), tour->free);
-	if (n < 0 || local < 0 || foreign < 0)
+	if (n < 0 || foreign < 0)
 		return chaos_unclean(tour->heap, "page %p: a free list is broken",
 				     page);
-	if (page->used + n + local != page->capacity ||
-	    local != mi_local_count(page->local_free) ||
+	if (mi_page_used(page) + n != page->capacity ||
 	    foreign != -mi_count_of(word))
 		return chaos_unclean(tour->heap,
-				     "page %p: %u used + %d free + %d local (%u) != %u, or %d != %d pushed",
-				     page, page->used, n, local,
-				     mi_local_count(page->local_free),
-				     page->capacity, foreign, -mi_count_of(word));
+				     "page %p: %u used + %d free != %u, or %d != %d pushed",
+				     page, mi_page_used(page), n, page->capacity,
+				     foreign, -mi_count_of(word));
 	if (page->capacity > page->reserved ||
 	    (page->bin && page->limit != page->capacity * page->block_size))
 		return chaos_unclean(tour->heap, "page %p: capacity %u of %u",
@@ -269,7 +271,8 @@ static int mi_visit_queue(struct mi_tour *tour, struct mi_theap *theap,
 	int err;
 
 	for (page = theap->queue[bin].first; page; prev = page, page = page->next) {
-		if (page->theap != theap || page->bin != bin || page->prev != prev ||
+		if (page->theap != theap || page->owner != theap->tag ||
+		    page->bin != bin || page->prev != prev ||
 		    page->block_size != mi_bin_size(bin))
 			return chaos_unclean(tour->heap,
 					     "page %p is not one of bin %u",
@@ -323,7 +326,7 @@ static void mi_visit_unowned(struct mi_tour *tour, struct mi_page *page)
 	if (word) {
 		if (word & MI_LISTED)
 			atomic_dec(&mi->bin[page->bin].listed);
-		if (page->theap)
+		if (page->theap || page->owner != MI_NO_TAG)
 			tour->err = chaos_unclean(tour->heap,
 						  "page %p is not abandoned", page);
 		else
@@ -395,7 +398,7 @@ static void mi_sum_pool(struct mi_pool *mp, struct mi_sum *sum)
 		slices = READ_ONCE(mp->page[i].slices);
 		sum->paged += slices;
 		sum->bytes += (size_t)slices << mp->pool->slice_shift;
-		if (slices && (!mi_slice_used(mp, i) || mp->page[i].head_distance))
+		if (slices && (!mi_slice_used(mp, i) || mp->map[i] != &mp->page[i]))
 			sum->stray = &mp->page[i];
 	}
 }
@@ -487,7 +490,7 @@ static struct chaos_class_stats *mi_tour_class(struct mi_tour *tour,
 	return tour->per_class ? &tour->classes[bin] : tour->classes;
 }
 
-/* The theap's own figures count whole lists; what is on them now is not so far. */
+/* Its pages have figures of their own; see mi_page_account(). */
 static void mi_count_theap(struct mi_tour *tour, struct mi_theap *theap)
 {
 	struct chaos_class_stats *class;
@@ -499,8 +502,8 @@ static void mi_count_theap(struct mi_tour *tour, struct mi_theap *theap)
 		class->allocs += theap->class[bin].allocs;
 		class->local_frees += theap->class[bin].local_frees;
 		for (page = theap->queue[bin].first; page; page = page->next) {
-			class->allocs -= mi_free_count(page);
-			class->local_frees += mi_local_count(page->local_free);
+			class->allocs += page->allocs;
+			class->local_frees += page->frees & ~MI_RETIRED;
 		}
 	}
 }
@@ -547,7 +550,9 @@ static void mi_count_bins(struct mi_tour *tour)
 static void mi_count_page(struct mi_tour *tour, const struct mi_page *page)
 {
 	u64 word = atomic64_read(&page->thread_free);
-	s64 count = mi_count_of(word), used = READ_ONCE(page->used);
+	s64 count = mi_count_of(word);
+	/* data_race(): not of one moment, see above */
+	s64 used = data_race(mi_page_used(page));
 	unsigned int bin = READ_ONCE(page->bin);
 	struct chaos_class_stats *class = mi_tour_class(tour, bin);
 	s64 live = mi_is_owned(word) ? used + count : count;

@@ -44,7 +44,7 @@
 #define MI_ABANDON_BATCH	16
 
 /* Stands in for "no page" in theap->direct.  Never has a block, never written. */
-struct mi_page mi_empty_page __ro_after_init;
+struct mi_page mi_empty_page __ro_after_init = { .owner = MI_NO_TAG };
 
 /* ------------------------------ size classes ------------------------------ */
 
@@ -155,10 +155,11 @@ static __kprobes bool mi_page_claimed(struct chaos_heap *heap,
 	if (word & MI_LISTED)
 		return false;
 	word = atomic64_xchg_acquire(&page->thread_free, MI_OWNED); /* model: claimed */
-	mi_count_foreign(heap, page->bin, page->used - mi_count_of(word));
+	mi_count_foreign(heap, page->bin, mi_page_used(page) - mi_count_of(word));
 	page->free = mi_link_of(word);
-	page->used = mi_count_of(word);
-	return page->used;
+	page->allocs = mi_count_of(word);
+	page->frees = 0;
+	return page->allocs;
 }
 
 /* The owner moves the whole thread_free list to the free list, which is empty. */
@@ -172,14 +173,15 @@ static noinline __kprobes bool mi_page_take_thread_free(struct chaos_heap *heap,
 	word = atomic64_xchg_acquire(&page->thread_free, MI_OWNED); /* model: take-foreign */
 	mi_count_foreign(heap, page->bin, -mi_count_of(word));
 	page->free = mi_link_of(word);
-	page->used += mi_count_of(word);
+	page->theap->class[page->bin].allocs -= mi_count_of(word);
+	page->allocs += mi_count_of(word);
 	return true;
 }
 
 /* Live blocks of a page that we own. */
 static __kprobes u32 mi_page_live(const struct mi_page *page)
 {
-	return page->used + mi_count_of(atomic64_read(&page->thread_free));
+	return mi_page_used(page) + mi_count_of(atomic64_read(&page->thread_free));
 }
 
 /*
@@ -194,7 +196,7 @@ static noinline __kprobes bool mi_page_disown(struct mi_page *page)
 
 	/* model: disown */
 	return atomic64_try_cmpxchg_release(&page->thread_free, &old,
-					    mi_count_word(page->used));
+					    mi_count_word(mi_page_used(page)));
 }
 
 /*
@@ -219,7 +221,7 @@ __kprobes u64 mi_page_claim(struct mi_page *page, bool listed_only)
 		/* model: claim */
 	} while (!atomic64_try_cmpxchg_acquire(&page->thread_free, (s64 *)&old,
 					       new));
-	atomic64_sub(mi_count_word(page->used), &page->thread_free);
+	atomic64_sub(mi_count_word(mi_page_used(page)), &page->thread_free);
 	return old;
 }
 
@@ -249,7 +251,7 @@ static __kprobes bool mi_page_list(struct mi_heap *mi, struct mi_pool *mp,
 	/* First, so that nobody looks past the page: too many does no harm. */
 	atomic_inc(&mi->bin[bin].listed);
 	do {
-		live = page->used + mi_count_of(old);
+		live = mi_page_used(page) + mi_count_of(old);
 		if (!live) {
 			atomic_dec(&mi->bin[bin].listed);
 			return false;				/* model: list-empty */
@@ -272,7 +274,7 @@ static __kprobes void mi_page_unlist(struct mi_heap *mi, struct mi_pool *mp,
 
 static __kprobes bool mi_page_has_free(const struct mi_page *page)
 {
-	return page->free || page->local_free || page->capacity < page->reserved;
+	return page->free || page->capacity < page->reserved;
 }
 
 /*
@@ -430,15 +432,26 @@ static __kprobes void mi_theap_look_later(struct mi_theap *theap)
 	theap->retire_at = (jiffies + msecs_to_jiffies(delay)) | 1;
 }
 
-/* The statistics of a page move with it; see struct mi_class. */
+/* What the page has counted goes to the theap; blocks in use stay with the page. */
+static __kprobes void mi_page_account(struct mi_theap *theap, struct mi_page *page)
+{
+	struct mi_class *class = &theap->class[page->bin];
+
+	page->frees &= ~MI_RETIRED;
+	class->allocs += page->allocs;
+	class->local_frees += page->frees;
+	page->allocs -= page->frees;
+	page->frees = 0;
+}
+
 static __kprobes void mi_theap_enter(struct mi_theap *theap, struct mi_page *page)
 {
 	struct mi_heap *mi = theap->heap->priv;
-	struct mi_class *class = &theap->class[page->bin];
 
-	class->allocs += mi_free_count(page);
-	class->local_frees -= mi_local_count(page->local_free);
-	WRITE_ONCE(page->theap, theap);
+	/* It has been accounted, so these are its blocks in use. */
+	theap->class[page->bin].allocs -= page->allocs;
+	page->theap = theap;
+	WRITE_ONCE(page->owner, theap->tag);
 	page->home = theap;
 	WRITE_ONCE(theap->pages, theap->pages + 1);
 	__set_bit(page->bin, theap->bins);
@@ -468,13 +481,12 @@ static noinline __kprobes void mi_theap_disown(struct mi_theap *theap,
 					       struct mi_page *page)
 {
 	struct mi_heap *mi = theap->heap->priv;
-	struct mi_class *class = &theap->class[page->bin];
 
 	mi_queue_remove(theap, page);
-	class->allocs -= mi_free_count(page);
-	class->local_frees += mi_local_count(page->local_free);
-	WRITE_ONCE(page->theap, NULL);		/* model: disown-theap */
-	page->retired = 0;
+	mi_page_account(theap, page);
+	WRITE_ONCE(page->owner, MI_NO_TAG);	/* model: disown-theap */
+	page->theap = NULL;
+	page->due = false;
 	WRITE_ONCE(theap->pages, theap->pages - 1);
 	if (!theap->queue[page->bin].first)
 		__clear_bit(page->bin, theap->bins);
@@ -500,6 +512,26 @@ __kprobes bool mi_theap_abandon(struct mi_theap *theap, unsigned int n)
 		mi_theap_let_go(theap, theap->queue[bin].first); /* model: abandon */
 	}
 	return theap->pages;
+}
+
+/*
+ * Have blocks been freed since this was asked last?  Who frees what it allocates may
+ * never need the generic path.  One page for each bin tells: the one that is
+ * allocated from.
+ */
+bool mi_theap_was_busy(struct mi_theap *theap)
+{
+	struct mi_page *page;
+	unsigned int bin;
+	bool busy = false;
+
+	for_each_set_bit(bin, theap->bins, MI_BINS) {
+		page = theap->queue[bin].first;
+		if (page->frees & ~MI_RETIRED)
+			busy = true;
+		mi_page_account(theap, page);
+	}
+	return busy;
 }
 
 static __kprobes bool mi_keeps_too_much(struct mi_heap *mi)
@@ -530,16 +562,16 @@ static noinline __kprobes void mi_theap_shed(struct mi_theap *theap)
  * The last block of an owned page has been freed.  The only page of its queue is
  * kept for a while: the next allocation would need it back.
  */
-static noinline __kprobes void mi_page_retire(struct mi_theap *theap,
-					      struct mi_page *page)
+noinline __kprobes void mi_page_retire(struct mi_page *page)
 {
+	struct mi_theap *theap = page->theap;
 	struct mi_queue *q = &theap->queue[page->bin];
 
 	if (q->first != q->last || !READ_ONCE(theap->heap->options.retire_delay)) {
 		mi_theap_let_go(theap, page);		/* model: retire */
 		return;
 	}
-	page->retired = 1;
+	page->frees |= MI_RETIRED;
 }
 
 /*
@@ -554,10 +586,11 @@ static noinline __kprobes void mi_theap_expire(struct mi_theap *theap)
 
 	for_each_set_bit(bin, theap->bins, MI_BINS) {
 		page = theap->queue[bin].first;
+		page->frees &= ~MI_RETIRED;
 		if (mi_page_live(page))
-			page->retired = 0;
-		else if (page->retired < 2)
-			page->retired = 2;
+			page->due = false;
+		else if (!page->due)
+			page->due = true;
 		else
 			mi_theap_let_go(theap, page);
 	}
@@ -567,23 +600,6 @@ static noinline __kprobes void mi_theap_expire(struct mi_theap *theap)
 }
 
 /* ---------------------------- the generic path ---------------------------- */
-
-/* Length of one of the page's lists, or -1 if it leads astray. */
-static int mi_list_length(const struct mi_page *page, u32 link)
-{
-	unsigned long next;
-	int n = 0;
-
-	while (link) {
-		if (++n > page->capacity)
-			return -1;
-		next = *(unsigned long *)(page->base + link) ^ page->key;
-		if (next > page->limit || next & (CHAOS_MIN_ALIGN - 1))
-			return -1;
-		link = next;
-	}
-	return n;
-}
 
 static __kprobes bool mi_link_sound(const struct mi_page *page, u32 link)
 {
@@ -600,9 +616,7 @@ static __cold void mi_page_drop_free(struct chaos_heap *heap,
 {
 	void *damaged = (void *)(page->base + page->free);
 
-	if (mi_list_length(page, mi_local_link(page->local_free)) < 0)
-		page->local_free = 0;
-	page->used = page->capacity - mi_local_count(page->local_free);
+	page->allocs = page->frees + page->capacity;
 	page->free = 0;
 	/* Last: what prints may allocate. */
 	chaos_report(heap, damaged, CHAOS_CORRUPT, _RET_IP_);
@@ -657,16 +671,16 @@ static __kprobes void mi_page_extend(struct chaos_heap *heap, struct mi_page *pa
 {
 	u32 n = clamp_t(size_t, MI_EXTEND_SIZE / page->block_size, 1,
 			MI_EXTEND_BLOCKS);
-	u32 first = page->capacity * page->block_size + MI_LINK_BIAS;
+	u32 first = (page->capacity + 1) * page->block_size;
 
 	n = min(n, page->reserved - page->capacity);
 	if (heap->hardening > 1)
 		page->free = mi_chain_shuffled(page, first, n);
 	else
 		page->free = mi_chain_in_order(page, first, n);
-	WRITE_ONCE(page->limit, (page->capacity + n) * page->block_size);
+	WRITE_ONCE(page->capacity, page->capacity + n);
 	/* Pairs with mi_verdict(): who sees the blocks sees what they are in. */
-	smp_store_release(&page->capacity, page->capacity + n);
+	smp_store_release(&page->limit, page->capacity * page->block_size);
 }
 
 /*
@@ -676,8 +690,6 @@ static __kprobes void mi_page_extend(struct chaos_heap *heap, struct mi_page *pa
  */
 static __kprobes bool mi_page_refill(struct mi_theap *theap, struct mi_page *page)
 {
-	struct mi_class *class = &theap->class[page->bin];
-
 	for (;;) {
 		if (page->free) {
 			if (likely(mi_link_sound(page, page->free)))
@@ -685,16 +697,11 @@ static __kprobes bool mi_page_refill(struct mi_theap *theap, struct mi_page *pag
 			mi_page_drop_free(theap->heap, page);
 			return false;
 		}
-		if (page->local_free) {
-			class->local_frees += mi_local_count(page->local_free);
-			page->free = mi_local_link(page->local_free); /* model: take-local */
-			page->local_free = 0;
-		} else if (!mi_page_take_thread_free(theap->heap, page)) {
+		if (!mi_page_take_thread_free(theap->heap, page)) {
 			if (page->capacity == page->reserved)
 				return false;
 			mi_page_extend(theap->heap, page);	/* model: extend */
 		}
-		class->allocs += mi_free_count(page);
 	}
 }
 
@@ -755,13 +762,12 @@ static __kprobes void *mi_theap_pop(struct mi_theap *theap, unsigned int bin,
 				    size_t align)
 {
 	struct mi_page *page = theap->queue[bin].first;
-	void *p = page ? mi_page_pop(page) : NULL;
+	void *p = NULL;
 
-	if (unlikely(!p)) {
+	if (unlikely(!page || !mi_page_pop(page, &p))) {
 		page = mi_theap_page(theap, bin);
-		if (!page)
+		if (!page || !mi_page_pop(page, &p))
 			return NULL;
-		p = mi_page_pop(page);
 	}
 	if (align > 1UL << page->align_shift)
 		page->align_shift = ilog2(align);
@@ -876,10 +882,10 @@ static noinline __kprobes void *mi_alloc_single(struct chaos_heap *heap,
 	page->block_size = (size_t)(page->slices - page->guard) <<
 			   mi_pool_of(page)->pool->slice_shift;
 	page->align_shift = ilog2(align);
-	page->used = 1;
-	page->limit = MI_LINK_BIAS;
+	page->allocs = 1;
+	WRITE_ONCE(page->capacity, 1);
 	/* Pairs with mi_verdict(). */
-	smp_store_release(&page->capacity, 1);
+	smp_store_release(&page->limit, MI_SINGLE_LINK);
 	/* Pairs with the acquire of the free that claims the page. */
 	atomic64_set_release(&page->thread_free, mi_count_word(1)); /* model: single */
 	return p;
@@ -941,7 +947,7 @@ static __always_inline size_t mi_page_pop_many(struct mi_page *page, size_t n,
 		p[i] = block;
 	}
 	page->free = link;
-	page->used += i;
+	page->allocs += i;
 	return i;
 }
 
@@ -972,29 +978,30 @@ __kprobes size_t mi_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
 
 /* --------------------------------- freeing -------------------------------- */
 
-/* A push has made us the owner of a page.  @theap is NULL in NMI. */
+/* A push has made us the owner of a page. */
 static noinline __kprobes void mi_page_inherit(struct chaos_heap *heap,
-					       struct mi_theap *theap,
 					       struct mi_page *page)
 {
-	if (mi_page_claimed(heap, page) && theap && page->home == theap &&
+	bool usable = mi_page_claimed(heap, page);
+	struct mi_theap *home = page->home;
+
+	if (usable && home && home->tag == mi_context_tag() &&
 	    !mi_keeps_too_much(heap->priv))
-		mi_theap_own(theap, page, false);		/* model: go-home */
+		mi_theap_own(home, page, false);		/* model: go-home */
 	else
 		mi_page_abandon(heap, page);
 }
 
 /* A block of a page that is not ours. */
 static noinline __kprobes enum chaos_verdict
-mi_free_foreign(struct chaos_heap *heap, struct mi_theap *theap,
-		struct mi_page *page, void *p)
+mi_free_foreign(struct chaos_heap *heap, struct mi_page *page, void *p)
 {
 	enum chaos_verdict verdict;
 	bool claimed;
 
 	verdict = mi_page_push(page, p, (unsigned long)p - page->base, 1, &claimed);
 	if (unlikely(verdict == CHAOS_OK && claimed))
-		mi_page_inherit(heap, theap, page);
+		mi_page_inherit(heap, page);
 	return verdict;
 }
 
@@ -1002,12 +1009,14 @@ static __cold enum chaos_verdict mi_refuse(const struct chaos_pool *pool,
 					   const struct mi_page *page,
 					   const void *p)
 {
-	if (!mi_slice_used(pool->priv, ((unsigned long)p - pool->start) >>
-				       pool->slice_shift))
+	unsigned long slice = ((unsigned long)p - pool->start) >> pool->slice_shift;
+
+	if (!mi_slice_used(mi_pool_priv(pool), slice))
 		return CHAOS_FREED;
 	/* Not extended so far: a block that has never been allocated. */
 	if (READ_ONCE(page->slices) &&
-	    mi_block_index(page, p) < READ_ONCE(page->reserved))
+	    mi_block_index(page, (unsigned long)p - page->base) <
+	    READ_ONCE(page->reserved))
 		return CHAOS_FREED;
 	return CHAOS_INTERIOR;
 }
@@ -1021,62 +1030,72 @@ static __cold enum chaos_verdict mi_confirm_free(const struct mi_page *page,
 {
 	unsigned long link = READ_ONCE(*(unsigned long *)p) ^ page->key;
 
-	if (!link || mi_block_index(page, (void *)(page->base + link)) <
-		     READ_ONCE(page->capacity))
-		return CHAOS_FREED;
-	return CHAOS_OK;
+	return mi_is_multiple(link, page->magic) ? CHAOS_FREED : CHAOS_OK;
 }
 
 /*
  * Is @p the start of a live block?  Everything that is read here is constant
- * while it is; capacity and limit only grow.  Of any other address, the
- * capacity is read first, with acquire: if it is that of a page, so is the rest.
+ * while it is; the limit only grows.  Of any other address, the limit is read
+ * first, with acquire: if it is that of a page, so is the rest.
  */
 static __always_inline enum chaos_verdict
 mi_verdict(const struct chaos_pool *pool, const struct mi_page *page,
 	   const void *p)
 {
 	/* Pairs with mi_page_extend() and mi_alloc_single(). */
-	u32 capacity = smp_load_acquire(&page->capacity);
+	u32 limit = smp_load_acquire(&page->limit);
+	unsigned long link = (unsigned long)p - page->base;
 
-	if (unlikely(mi_block_index(page, p) >= capacity))
+	if (unlikely(link > limit || !mi_is_multiple(link, page->magic)))
 		return mi_refuse(pool, page, p);
-	if (unlikely((READ_ONCE(*(unsigned long *)p) ^ page->key) <=
-		     READ_ONCE(page->limit)))
+	if (unlikely((READ_ONCE(*(unsigned long *)p) ^ page->key) <= limit))
 		return mi_confirm_free(page, p);
 	return CHAOS_OK;
 }
 
-/* FAST PATH.  The block at @p is one of a page that @theap owns. */
-static __always_inline void mi_free_local(struct mi_theap *theap,
-					  struct mi_page *page, void *p)
+/* A block whose first word is the client's, though it looks like a link. */
+static __kprobes void mi_free_local(struct mi_page *page, void *p)
 {
-	u64 local = page->local_free;
-	u32 link = (unsigned long)p - page->base;
-
-	*(unsigned long *)p = mi_local_link(local) ^ page->key;
-	page->local_free = (local & ~(u64)U32_MAX) + MI_LOCAL_ONE + link;
-	if (unlikely(!--page->used) && !page->retired)	/* model: local-free */
-		mi_page_retire(theap, page);
+	*(unsigned long *)p = page->free ^ page->key;
+	page->free = (unsigned long)p - page->base;
+	if (++page->frees == page->allocs)
+		mi_page_retire(page);
 }
 
-/* FAST PATH.  Any context, preemption disabled. */
+/* The same as mi_free_fast(), to the end, and whatever the context. */
+static __always_inline bool mi_free_ours(struct chaos_heap *heap,
+					 const struct chaos_pool *pool, void *p)
+{
+	struct mi_page *page;
+
+	switch (mi_free_fast(heap, pool, mi_context_tag(), p, &page)) {
+	case MI_NOT_FREED:
+		return false;
+	case MI_FREED_LAST:
+		mi_page_retire(page);
+		fallthrough;
+	default:
+		return true;
+	}
+}
+
+/* Any context, preemption disabled. */
 __kprobes enum chaos_verdict mi_free(struct chaos_heap *heap,
 				     struct chaos_pool *pool, void *p)
 {
-	struct mi_page *page = mi_page_of(pool, p);
-	enum chaos_verdict verdict = mi_verdict(pool, page, p);
-	unsigned int level;
-	struct mi_theap *theap;
+	struct mi_page *page;
+	enum chaos_verdict verdict;
 
+	if (likely(mi_free_ours(heap, pool, p)))
+		return CHAOS_OK;
+	page = mi_page_of(pool, p);
+	verdict = mi_verdict(pool, page, p);
 	if (unlikely(verdict != CHAOS_OK))
 		return verdict;
 	chaos_san_free(heap, p, page->block_size);
-	level = mi_context_level();
-	theap = likely(level != MI_NMI) ? mi_theap(heap, level) : NULL;
-	if (unlikely(!theap || READ_ONCE(page->theap) != theap)) /* model: is-local */
-		return mi_free_foreign(heap, theap, page, p);
-	mi_free_local(theap, page, p);
+	if (READ_ONCE(page->owner) != mi_context_tag())
+		return mi_free_foreign(heap, page, p);
+	mi_free_local(page, p);
 	return CHAOS_OK;
 }
 
@@ -1099,7 +1118,6 @@ struct mi_chain {
  * the same time.  Save the others.
  */
 static noinline __cold void mi_chain_push_each(struct chaos_heap *heap,
-					       struct mi_theap *theap,
 					       struct mi_chain *chain)
 {
 	unsigned long key = chain->page->key;
@@ -1110,14 +1128,13 @@ static noinline __cold void mi_chain_push_each(struct chaos_heap *heap,
 		void *p = (void *)(chain->page->base + link);
 
 		link = *(unsigned long *)p ^ key;
-		verdict = mi_free_foreign(heap, theap, chain->page, p);
+		verdict = mi_free_foreign(heap, chain->page, p);
 		if (verdict != CHAOS_OK)
 			chaos_report(heap, p, verdict, _RET_IP_);
 	}
 }
 
 static noinline __kprobes void mi_chain_push(struct chaos_heap *heap,
-					     struct mi_theap *theap,
 					     struct mi_chain *chain)
 {
 	enum chaos_verdict verdict;
@@ -1128,9 +1145,9 @@ static noinline __kprobes void mi_chain_push(struct chaos_heap *heap,
 	verdict = mi_page_push(chain->page, chain->last, chain->link, chain->n,
 			       &claimed);
 	if (unlikely(verdict != CHAOS_OK))
-		mi_chain_push_each(heap, theap, chain);
+		mi_chain_push_each(heap, chain);
 	else if (claimed)
-		mi_page_inherit(heap, theap, chain->page);
+		mi_page_inherit(heap, chain->page);
 	chain->n = 0;
 }
 
@@ -1148,43 +1165,46 @@ static __kprobes void mi_chain_add(struct mi_chain *chain, struct mi_page *page,
 	chain->n++;
 }
 
-static __always_inline enum chaos_verdict
-mi_bulk_find(struct chaos_heap *heap, void *p, struct mi_page **page)
+/* A block of a page that is not ours, or not a block; see mi_free_bulk(). */
+static __kprobes enum chaos_verdict
+mi_bulk_rest(struct chaos_heap *heap, struct chaos_pool *pool, void *p,
+	     struct mi_chain *chain)
 {
-	struct chaos_pool *pool = chaos_pool_of(p);
+	struct mi_page *page = mi_page_of(pool, p);
+	enum chaos_verdict verdict = mi_verdict(pool, page, p);
 
-	if (unlikely(!pool))
-		return CHAOS_FOREIGN;
-	if (unlikely(pool->heap != heap))
-		return CHAOS_OTHER_HEAP;
-	*page = mi_page_of(pool, p);
-	return mi_verdict(pool, *page, p);
+	if (unlikely(verdict != CHAOS_OK))
+		return verdict;
+	chaos_san_free(heap, p, page->block_size);
+	if (READ_ONCE(page->owner) == mi_context_tag()) {
+		mi_free_local(page, p);
+		return CHAOS_OK;
+	}
+	if (chain->n && chain->page != page)
+		mi_chain_push(heap, chain);
+	mi_chain_add(chain, page, p);
+	return CHAOS_OK;
 }
 
 /* Neighbours in the array that are neighbours in a foreign page share a cmpxchg. */
 __kprobes size_t mi_free_bulk(struct chaos_heap *heap, size_t n, void **p,
 			      enum chaos_verdict *verdict)
 {
-	unsigned int level = mi_context_level();
-	struct mi_theap *theap = level != MI_NMI ? mi_theap(heap, level) : NULL;
 	struct mi_chain chain = { .n = 0 };
-	struct mi_page *page;
+	struct chaos_pool *pool = NULL;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		*verdict = mi_bulk_find(heap, p[i], &page);
+		pool = chaos_pool_guess(heap, pool, p[i], verdict);
+		if (unlikely(!pool))
+			break;
+		if (likely(mi_free_ours(heap, pool, p[i])))
+			continue;
+		*verdict = mi_bulk_rest(heap, pool, p[i], &chain);
 		if (unlikely(*verdict != CHAOS_OK))
 			break;
-		chaos_san_free(heap, p[i], page->block_size);
-		if (likely(theap && READ_ONCE(page->theap) == theap)) {
-			mi_free_local(theap, page, p[i]);
-			continue;
-		}
-		if (chain.n && chain.page != page)
-			mi_chain_push(heap, theap, &chain);
-		mi_chain_add(&chain, page, p[i]);
 	}
-	mi_chain_push(heap, theap, &chain);
+	mi_chain_push(heap, &chain);
 	return i;
 }
 
@@ -1238,12 +1258,13 @@ static size_t mi_pool_need(struct chaos_heap *heap, size_t size, size_t align)
 }
 
 static void mi_theap_init(struct mi_theap *theap, struct chaos_heap *heap,
-			  enum mi_level level)
+			  unsigned long tag, enum mi_level level)
 {
 	size_t word;
 
 	theap->heap = heap;
 	theap->level = level;
+	theap->tag = tag + level;
 	for (word = 0; word < MI_DIRECT; word++)
 		theap->direct[word] = &mi_empty_page;
 }
@@ -1277,7 +1298,8 @@ static int mi_init(struct chaos_heap *heap)
 	mi->key = get_random_long() | MI_KEY_TOP;
 	for_each_possible_cpu(cpu)
 		for (i = 0; i < MI_LEVELS; i++)
-			mi_theap_init(per_cpu_ptr(heap->theaps, cpu) + i, heap, i);
+			mi_theap_init(per_cpu_ptr(heap->theaps, cpu) + i, heap,
+				      per_cpu_offset(cpu), i);
 	return 0;
 }
 

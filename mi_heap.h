@@ -14,14 +14,17 @@
  * owns are changed without locks, atomics or masked interrupts.  An interrupt
  * that lands in the middle of an allocation uses the theap of its own level.
  *
- * Each page has three lists of free blocks, linked through the blocks:
+ * Each page has two lists of free blocks, linked through the blocks:
  *
- *   free		allocation pops from here; owner only
- *   local_free		the owner's frees; becomes free when that has run out, so
- *			the generic path is entered at a bounded interval
+ *   free		allocation pops from here, the owner's frees are pushed to
+ *			it; owner only
  *   thread_free	everybody else's frees: one cmpxchg each, any context
  *
- * The word page->thread_free also says who may touch the other two.  It holds
+ * (mimalloc has a third one, for the owner's frees, so that its generic path is
+ * entered at a bounded interval.  Here, nothing depends on that, and a block that
+ * was freed just now is the best one to allocate: it is in the cache.)
+ *
+ * The word page->thread_free also says who may touch the other one.  It holds
  * the first block, two flags, and a count:
  *
  *   state	flags	count			how it is found
@@ -35,8 +38,8 @@
  * last one into a LISTED page set OWNED in the same cmpxchg and thereby become
  * responsible for the page.  Documentation/ownership.rst has the protocol.
  *
- * Links are encoded.  A link is the byte offset of a block in its page plus
- * MI_LINK_BIAS, 0 ends the list, and what is stored is the link xor the
+ * Links are encoded.  A link is the byte offset of a block in its page plus the
+ * block size, so that 0 can end the list, and what is stored is the link xor the
  * page's key.  One comparison tells a valid link, or the end, from what a stray
  * write left; the same comparison tells on free that the block is on a list
  * already, since allocation clears the word.
@@ -72,7 +75,8 @@
 #define MI_SMALL_MAX		1024UL
 #define MI_DIRECT		((MI_SMALL_MAX >> MI_WORD_SHIFT) + 1)
 
-#define MI_LINK_BIAS		8U
+/* The link of a block that has a page of its own: its size may not fit. */
+#define MI_SINGLE_LINK		8U
 
 /* page->thread_free: count << 32 | link | flags */
 #define MI_OWNED		1ULL
@@ -99,29 +103,26 @@ enum mi_level {
 
 /**
  * struct mi_page - the descriptor of a page: of its first slice, to be exact
- * @base: address of the first block minus MI_LINK_BIAS, so that base + link
- *	is a block
+ * @owner: the owner's tag, or MI_NO_TAG; compared with one's own to see if a free
+ *	is local.  Only the owner itself changes it from or to its own tag.
+ * @base: address of the first block minus its link, so that base + link is a block
  * @key: encodes the links; above any valid link.  Random, and new for each use of
  *	the page unless the heap's hardening is 0.
- * @inverse: with @rotate, tells a block's start without a division: for an
- *	offset that is a multiple q of the block size,
- *	ror(offset * @inverse, @rotate) is q, for any other it is huge
- * @local_free: the owner's frees: their number << 32 | the first link
+ * @magic: tells multiples of the block size without a division, see
+ *	mi_is_multiple()
+ * @allocs: blocks that the owner has taken off the free list, and have not been
+ *	accounted; see struct mi_class
+ * @frees: blocks that the owner has put on it, likewise; plus MI_RETIRED, so that
+ *	it is never equal to @allocs, if it was empty while it was the only page of
+ *	its queue: then that need not be noticed again
  * @free: first link of the free list
- * @used: blocks that are on neither of these two lists: live ones, and those
- *	on thread_free that have not been taken over
+ * @limit: the highest link that is valid
  * @capacity: blocks that have been put on a list so far (lazy extension); 0
  *	for slices that are not the first of a page in use
- * @limit: capacity * block size: no valid link is above
- * @rotate: see @inverse
  * @bin: the size class; 0 for a page with one block of its own size
  * @align_shift: log2 of the largest alignment that a caller has asked for
- * @retired: it was empty while it was the only page of its queue: noticed when
- *	that happened (1), and again when it was due (2)
- * @head_distance: for a later slice of a page, the number of slices back to
- *	the first; else 0
- * @theap: the owner, or NULL; compared with one's own to see if a free is
- *	local.  Only the owner itself changes it from or to its own address.
+ * @due: it was empty when empty pages were looked for
+ * @theap: the owner, or NULL; changes with @owner
  * @thread_free: see above; atomic
  * @block_size: bytes of each; constant while the page is in use
  * @slices: number of slices of the page; 0 for slices that are not the first
@@ -133,26 +134,26 @@ enum mi_level {
  * @next: in the owner's queue
  * @prev: in the owner's queue
  *
- * used == capacity - |free| - |local_free|; live blocks are used - |thread_free|.
- * A block is on at most one list.  The first cache line is all that allocation
- * and local free touch.
+ * allocs - frees blocks are not on the free list: live ones, and those on
+ * thread_free that have not been taken over.  A block is on at most one list.
+ * The first cache line is all that allocation and local free touch; what they read
+ * together lies side by side, so that arm64 loads two fields at once.
  */
 struct mi_page {
+	unsigned long owner;
 	unsigned long base;
 	unsigned long key;
-	unsigned long inverse;
-	u64 local_free;
+	unsigned long magic;
+	u64 allocs;
+	u64 frees;
 	u32 free;
-	u32 used;
-	u32 capacity;
 	u32 limit;
-	u8 rotate;
+	u32 capacity;
 	u8 bin;
 	u8 align_shift;
-	u8 retired;
-	u32 head_distance;
-	struct mi_theap *theap;
+	bool due;
 
+	struct mi_theap *theap;
 	atomic64_t thread_free;
 	unsigned long block_size;
 	u32 slices;
@@ -164,10 +165,11 @@ struct mi_page {
 	struct mi_page *prev;
 } __aligned(64);
 
-static_assert(offsetof(struct mi_page, thread_free) <= 64);
-static_assert(sizeof(struct mi_page) <= 128);
+/* In page->frees; far above any count, and not in the 32 bits of mi_page_used(). */
+#define MI_RETIRED		BIT_ULL(63)
 
-#define MI_LOCAL_ONE		BIT_ULL(32)
+static_assert(offsetof(struct mi_page, theap) <= 64);
+static_assert(sizeof(struct mi_page) <= 128);
 
 /**
  * struct mi_queue - a theap's pages of one size class
@@ -181,12 +183,11 @@ struct mi_queue {
 
 /**
  * struct mi_class - what a theap has done in one size class
- * @allocs: blocks put on free lists, less those still there when a page left
- * @local_frees: blocks that came off local_free lists
+ * @allocs: blocks allocated
+ * @local_frees: blocks of its own pages freed
  *
- * Counted on the generic path, for whole lists at a time.  For the exact numbers
- * the pages at hand have to be looked at, see mi_theap_count().  May be "negative":
- * only the sums over all theaps mean anything.
+ * But for those that the pages at hand count themselves, see mi_page_account().
+ * May be "negative": only the sums over all theaps mean anything.
  */
 struct mi_class {
 	u64 allocs;
@@ -201,6 +202,7 @@ struct mi_class {
  * @class: statistics for each bin
  * @heap: what it is a part of
  * @level: the context level
+ * @tag: what its pages' owner is, see mi_context_tag()
  * @pages: number of pages in the queues
  * @bins: a bit for each queue that is not empty
  * @stamp: jiffies when the generic path was last taken
@@ -220,6 +222,7 @@ struct mi_theap {
 	struct mi_class class[MI_BINS];
 	struct chaos_heap *heap;
 	enum mi_level level;
+	unsigned long tag;
 	unsigned int pages;
 	DECLARE_BITMAP(bins, MI_BINS);
 	unsigned long stamp;
@@ -229,6 +232,8 @@ struct mi_theap {
 };
 
 extern struct mi_page mi_empty_page;
+
+void mi_page_retire(struct mi_page *page);
 
 /**
  * struct mi_pool - a pool's slices
@@ -243,6 +248,9 @@ extern struct mi_page mi_empty_page;
  * @listed: for each bin, a bit for each slice that is the first of a LISTED page.
  *	Atomic, and only a hint: a bit may be set for another slice, too.
  * @page: the descriptors
+ * @map: for each slice, the page that it is a part of; this is what pool->priv
+ *	points to.  Free slices are parts of their own descriptor's page, which
+ *	has no blocks.
  */
 struct mi_pool {
 	struct list_head list;
@@ -252,26 +260,67 @@ struct mi_pool {
 	u16 unit[MI_BINS];
 	unsigned long *used;
 	unsigned long *listed;
-	struct mi_page page[];
+	struct mi_page *page;
+	struct mi_page *map[];
 };
 
-/* The descriptor that covers @p, an address inside @pool. */
+/* The page that covers @p, an address inside @pool. */
 static __always_inline struct mi_page *mi_page_of(const struct chaos_pool *pool,
 						  const void *p)
 {
-	struct mi_pool *mp = pool->priv;
-	struct mi_page *page;
+	struct mi_page **map = pool->priv;
 
-	page = &mp->page[((unsigned long)p - pool->start) >> pool->slice_shift];
-	return page - READ_ONCE(page->head_distance);
+	return READ_ONCE(map[((unsigned long)p - pool->start) >> pool->slice_shift]);
+}
+
+/*
+ * Is the link a multiple of the block size d?  It is if link * magic, modulo 2^64,
+ * is below magic = ceil(2^64 / d), for any link and d below 2^32 (Lemire, Kaser,
+ * Kurz: "Faster remainder by direct computation", 2019).
+ */
+static __always_inline bool mi_is_multiple(unsigned long link, unsigned long magic)
+{
+	return link * magic < magic;
+}
+
+/*
+ * Nothing but a task, with softirqs enabled?  (Where they are only disabled, it is a
+ * task still, but the longer way finds that out: arm64 tests this mask, which is one
+ * run of bits, in one instruction.)
+ */
+static __always_inline bool mi_in_plain_task(void)
+{
+	return likely(!(preempt_count() & (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_MASK)));
 }
 
 static __always_inline unsigned int mi_context_level(void)
 {
-	if (likely(!(preempt_count() &
-		     (NMI_MASK | HARDIRQ_MASK | SOFTIRQ_OFFSET))))
-		return MI_TASK;
-	return interrupt_context_level();
+	return mi_in_plain_task() ? MI_TASK : interrupt_context_level();
+}
+
+/*
+ * A tag tells a CPU's context level from all others, without a load of where its
+ * theap is: per-CPU offsets are unique, and multiples of far more than MI_LEVELS.
+ * NMIs have none, because what they free might be a page that another NMI, which
+ * they have interrupted, is in the middle of.
+ */
+#define MI_NO_TAG		(~0UL)
+#define MI_NMI_TAG		(~1UL)
+
+#ifdef CONFIG_SMP
+#define mi_cpu_tag()		((unsigned long)__my_cpu_offset)
+#else
+#define mi_cpu_tag()		0UL
+#endif
+
+static __always_inline unsigned long mi_level_tag(unsigned int level)
+{
+	return likely(level != MI_NMI) ? mi_cpu_tag() + level : MI_NMI_TAG;
+}
+
+static __always_inline unsigned long mi_context_tag(void)
+{
+	return mi_level_tag(mi_context_level());
 }
 
 static __always_inline struct mi_theap *mi_theap(const struct chaos_heap *heap,
@@ -284,40 +333,86 @@ static __always_inline struct mi_theap *mi_theap(const struct chaos_heap *heap,
  * FAST PATH.  Take the first block of the page's free list, if there is one and
  * the link in it is sound.
  */
-static __always_inline void *mi_page_pop(struct mi_page *page)
+static __always_inline bool mi_page_pop(struct mi_page *page, void **p)
 {
-	u32 link = page->free;		/* model: pop */
-	unsigned long *block, next;
+	u32 link = page->free, limit = page->limit;	/* model: pop */
+	unsigned long base = page->base, key = page->key, next;
+	unsigned long *block = (unsigned long *)(base + link);
 
 	if (unlikely(!link))
-		return NULL;
-	block = (unsigned long *)(page->base + link);
-	next = *block ^ page->key;
-	if (unlikely(next > page->limit))
-		return NULL;	/* mi_page_refill() finds out and reports */
+		return false;
+	next = *block ^ key;
+	if (unlikely(next > limit))
+		return false;	/* mi_page_refill() finds out and reports */
 	page->free = next;
-	page->used++;
+	page->allocs++;
 	*block = 0;
-	return block;
+	*p = block;
+	return true;
 }
 
 /*
- * FAST PATH.  A block of 0 < @size <= MI_SMALL_MAX bytes, if one is at hand; in
- * NMI, never (the generic path guards against nested ones).  Any context.
+ * FAST PATH.  A block of 0 < @size <= MI_SMALL_MAX bytes for a context of this
+ * level, if one is at hand; in NMI, never (the generic path guards against nested
+ * ones).  Preemption disabled.
  */
-static __always_inline void *mi_alloc_fast(const struct chaos_heap *heap,
-					   size_t size)
+static __always_inline bool mi_alloc_fast(const struct chaos_heap *heap,
+					  unsigned int level, size_t size, void **p)
 {
-	unsigned int level;
-	void *p = NULL;
+	if (unlikely(level == MI_NMI))
+		return false;
+	return mi_page_pop(mi_theap(heap, level)->direct[(size + 7) >> MI_WORD_SHIFT],
+			   p);
+}
 
-	preempt_disable();
-	level = mi_context_level();
-	if (likely(level != MI_NMI))
-		p = mi_page_pop(mi_theap(heap, level)->direct[(size + 7) >>
-							      MI_WORD_SHIFT]);
-	preempt_enable();
-	return p;
+/* What a free has come to. */
+enum mi_freed {
+	MI_FREED,
+	MI_FREED_LAST,	/* and no block of the page is live: mi_page_retire() */
+	MI_NOT_FREED,	/* nothing was changed: not for the fast path */
+};
+
+/*
+ * FAST PATH.  Free the block at @p, an address inside @pool, for the context with
+ * this tag, if it is sure to be a live block of a page of its own.  Preemption
+ * disabled.
+ *
+ * Of a page with our tag, we have written the other fields, or acquired them with
+ * the page: nobody else does.
+ */
+static __always_inline enum mi_freed
+mi_free_fast(struct chaos_heap *heap, const struct chaos_pool *pool,
+	     unsigned long tag, void *p, struct mi_page **pagep)
+{
+	struct mi_page *page = mi_page_of(pool, p);
+	/* data_race(): others change it only from and to other values than ours */
+	unsigned long owner = data_race(page->owner);
+	unsigned long link = (unsigned long)p - page->base, key, magic;
+	u32 free, limit;
+	bool odd, beyond, last;
+	u64 frees;
+
+	*pagep = page;
+	if (unlikely(owner != tag))			/* model: is-local */
+		return MI_NOT_FREED;
+	key = page->key;
+	magic = page->magic;
+	free = page->free;
+	limit = page->limit;
+	/* Both, for one branch. */
+	odd = !mi_is_multiple(link, magic);
+	beyond = link > limit;
+	if (unlikely(odd | beyond))
+		return MI_NOT_FREED;
+	if (unlikely((READ_ONCE(*(unsigned long *)p) ^ key) <= limit))
+		return MI_NOT_FREED;
+	chaos_san_free(heap, p, page->block_size);
+	frees = page->frees + 1;
+	last = frees == page->allocs;
+	*(unsigned long *)p = free ^ key;
+	page->free = link;
+	page->frees = frees;				/* model: local-free */
+	return unlikely(last) ? MI_FREED_LAST : MI_FREED;
 }
 
 void *mi_alloc(struct chaos_heap *heap, size_t size, size_t align);

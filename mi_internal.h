@@ -100,43 +100,45 @@ static inline bool mi_is_dying(u64 word)
 	return (word & (MI_OWNED | MI_LISTED)) == (MI_OWNED | MI_LISTED);
 }
 
-static inline u32 mi_local_link(u64 local_free)
+/* Blocks of an owned page that are not on its free list. */
+static inline u32 mi_page_used(const struct mi_page *page)
 {
-	return (u32)local_free;
-}
-
-static inline u32 mi_local_count(u64 local_free)
-{
-	return local_free >> 32;
+	return page->allocs - page->frees;
 }
 
 /* Blocks on the free list of a page that we own. */
 static inline u32 mi_free_count(const struct mi_page *page)
 {
-	return page->capacity - page->used - mi_local_count(page->local_free);
+	return page->capacity - mi_page_used(page);
+}
+
+static inline u32 mi_first_link(const struct mi_page *page)
+{
+	return page->bin ? page->block_size : MI_SINGLE_LINK;
 }
 
 static inline unsigned long mi_page_start(const struct mi_page *page)
 {
-	return page->base + MI_LINK_BIAS;
+	return page->base + mi_first_link(page);
 }
 
-/* Quotient of the block's offset by its size, or something huge. */
-static __always_inline unsigned long mi_block_index(const struct mi_page *page,
-						    const void *p)
+/* The number of the block that a link leads to, or something huge. */
+static inline unsigned long mi_block_index(const struct mi_page *page,
+					   unsigned long link)
 {
-	unsigned long offset = (unsigned long)p - page->base - MI_LINK_BIAS;
+	if (!link || link > U32_MAX || !mi_is_multiple(link, page->magic))
+		return ULONG_MAX;
+	return link / mi_first_link(page) - 1;
+}
 
-#if BITS_PER_LONG == 64
-	return ror64(offset * page->inverse, page->rotate);
-#else
-	return ror32(offset * page->inverse, page->rotate);
-#endif
+static inline struct mi_pool *mi_pool_priv(const struct chaos_pool *pool)
+{
+	return container_of(pool->priv, struct mi_pool, map);
 }
 
 static inline struct mi_pool *mi_pool_of(const struct mi_page *page)
 {
-	return chaos_pool_of((void *)mi_page_start(page))->priv;
+	return mi_pool_priv(chaos_pool_of((void *)mi_page_start(page)));
 }
 
 static inline size_t mi_page_bytes(const struct mi_page *page)
@@ -170,6 +172,7 @@ void mi_remove_pool(struct chaos_heap *heap, struct chaos_pool *pool);
 u64 mi_page_claim(struct mi_page *page, bool listed_only);
 bool mi_page_settle(struct chaos_heap *heap, struct mi_page *page);
 bool mi_theap_abandon(struct mi_theap *theap, unsigned int n);
+bool mi_theap_was_busy(struct mi_theap *theap);
 
 /* mi_check.c */
 int mi_check(struct chaos_heap *heap);

@@ -203,17 +203,6 @@ static __kprobes struct mi_page *mi_pool_take(struct mi_pool *mp, size_t n,
 
 /* ---------------------------------- pages --------------------------------- */
 
-/* Multiplicative inverse of an odd number modulo the word size. */
-static __kprobes unsigned long odd_inverse(unsigned long n)
-{
-	unsigned long x = n;	/* right in 3 bits; each step doubles them */
-	unsigned int bits;
-
-	for (bits = 3; bits < BITS_PER_LONG; bits *= 2)
-		x *= 2 - n * x;
-	return x;
-}
-
 /* splitmix64 (Steele, Lea, Flood 2014). */
 static __kprobes unsigned long mi_new_key(struct chaos_heap *heap)
 {
@@ -252,24 +241,21 @@ static __kprobes void mi_page_init(struct chaos_heap *heap, struct mi_pool *mp,
 				   unsigned int bin, size_t block_size)
 {
 	unsigned int shift = mp->pool->slice_shift, i;
-	unsigned int odd_shift = __ffs(block_size);
 	bool guard = heap->hardening > 1;
 	size_t bytes = (size_t)(slices - guard) << shift;
 
-	page->base = mp->pool->start - MI_LINK_BIAS +
-		     ((unsigned long)(page - mp->page) << shift);
-	page->key = mi_new_key(heap);
-	page->local_free = 0;
-	page->free = 0;
-	page->used = 0;
-	page->limit = 0;
 	page->bin = bin;
-	page->align_shift = ilog2(CHAOS_MIN_ALIGN);
-	page->retired = false;
 	page->block_size = block_size;
+	page->base = mp->pool->start - mi_first_link(page) +
+		     ((unsigned long)(page - mp->page) << shift);
+	page->magic = U64_MAX / mi_first_link(page) + 1;
+	page->key = mi_new_key(heap);
+	page->free = 0;
+	page->allocs = 0;
+	page->frees = 0;
+	page->align_shift = ilog2(CHAOS_MIN_ALIGN);
+	page->due = false;
 	page->reserved = bin ? bytes / block_size : 1;
-	page->inverse = odd_inverse(block_size >> odd_shift);
-	page->rotate = odd_shift;
 	page->slice_shift = shift;
 	page->guard = guard;
 	page->home = NULL;
@@ -277,7 +263,7 @@ static __kprobes void mi_page_init(struct chaos_heap *heap, struct mi_pool *mp,
 	atomic64_set(&page->thread_free, MI_OWNED);
 	if (page->reserved > 1)
 		for (i = 1; i < slices; i++)
-			WRITE_ONCE(page[i].head_distance, i);
+			WRITE_ONCE(mp->map[page - mp->page + i], page);
 	if (guard)
 		memset(mi_guard_of(page), MI_GUARD_BYTE, MI_GUARD_CHECKED);
 }
@@ -415,17 +401,17 @@ __kprobes void mi_page_free(struct chaos_heap *heap, struct mi_page *page)
 	void *guard = mi_guard_of(page);
 
 	if (bin)
-		this_cpu_add(mi->events->foreign_frees[bin], page->used);
+		this_cpu_add(mi->events->foreign_frees[bin], mi_page_used(page));
 	else
 		this_cpu_inc(mi->events->single_frees);
 
 	mi_begin(mi);
 	WRITE_ONCE(page->capacity, 0);
-	WRITE_ONCE(page->theap, NULL);
+	WRITE_ONCE(page->limit, 0);
 	atomic64_set(&page->thread_free, 0);		/* model: give-back */
 	if (page->reserved > 1)
 		for (i = 1; i < slices; i++)
-			WRITE_ONCE(page[i].head_distance, 0);
+			WRITE_ONCE(mp->map[page - mp->page + i], page + i);
 	WRITE_ONCE(page->slices, 0);
 	mi_slices_put(mp, page - mp->page, slices);	/* model: slices-put */
 	chaos_unhold_atomic(heap, (size_t)slices << mp->pool->slice_shift);
@@ -471,6 +457,7 @@ static void mi_pool_free(struct mi_pool *mp)
 {
 	kvfree(mp->listed);
 	bitmap_free(mp->used);
+	kvfree(mp->page);
 	kvfree(mp);
 }
 
@@ -478,11 +465,9 @@ static struct mi_pool *mi_pool_new(struct chaos_pool *pool)
 {
 	unsigned int slices = pool->size >> pool->slice_shift;
 	unsigned int words = BITS_TO_LONGS(slices), i;
-	size_t size;
 	struct mi_pool *mp;
 
-	size = struct_size(mp, page, slices);
-	mp = kvzalloc(size, GFP_KERNEL);
+	mp = kvzalloc(struct_size(mp, map, slices), GFP_KERNEL);
 	if (!mp)
 		return NULL;
 	mp->pool = pool;
@@ -490,14 +475,20 @@ static struct mi_pool *mi_pool_new(struct chaos_pool *pool)
 	mp->words = words;
 	mp->used = bitmap_zalloc(slices, GFP_KERNEL);
 	mp->listed = kvcalloc(words, MI_BINS * sizeof(long), GFP_KERNEL);
-	if (!mp->used || !mp->listed) {
+	mp->page = kvcalloc(slices, sizeof(*mp->page), GFP_KERNEL);
+	if (!mp->used || !mp->listed || !mp->page) {
 		mi_pool_free(mp);
 		return NULL;
+	}
+	for (i = 0; i < slices; i++) {
+		mp->page[i].owner = MI_NO_TAG;
+		mp->map[i] = &mp->page[i];
 	}
 	mp->used[words - 1] = mi_empty_word(mp, words - 1);
 	for (i = 1; i < MI_BINS; i++)
 		mp->unit[i] = mi_unit(mi_bin_size(i), pool->slice_shift);
-	pool->meta_size = size + words * (MI_BINS + 1) * sizeof(long);
+	pool->meta_size = struct_size(mp, map, slices) + slices * sizeof(*mp->page) +
+			  words * (MI_BINS + 1) * sizeof(long);
 	return mp;
 }
 
@@ -529,7 +520,7 @@ int mi_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	mp = mi_pool_new(pool);
 	if (!mp)
 		return -ENOMEM;
-	pool->priv = mp;
+	pool->priv = mp->map;
 	err = chaos_pool_publish(pool);
 	if (err) {
 		mi_pool_free(mp);
@@ -542,7 +533,7 @@ int mi_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 
 size_t mi_pool_used(struct chaos_heap *heap, struct chaos_pool *pool)
 {
-	struct mi_pool *mp = pool->priv;
+	struct mi_pool *mp = mi_pool_priv(pool);
 	unsigned int n;
 
 	/* data_race(): exact if nobody takes or gives back */
@@ -573,7 +564,7 @@ static bool mi_pool_close(struct mi_pool *mp)
 
 bool mi_release_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 {
-	struct mi_pool *mp = pool->priv;
+	struct mi_pool *mp = mi_pool_priv(pool);
 
 	lockdep_assert_held(&heap->mutex);
 	if (mi_pool_used(heap, pool) || !mi_pool_close(mp))
@@ -585,5 +576,5 @@ bool mi_release_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 
 void mi_remove_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 {
-	mi_pool_free(pool->priv);
+	mi_pool_free(mi_pool_priv(pool));
 }

@@ -139,6 +139,8 @@ static int map_prepare(const struct chaos_pool *range)
 	return 0;
 }
 
+struct chaos_pool chaos_no_pool __ro_after_init;
+
 /**
  * chaos_pool_publish() - enter a pool into the map
  * @pool: its metadata is complete: any address in it may be asked for at once

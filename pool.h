@@ -26,7 +26,8 @@ struct chaos_heap;
  * @size: usable bytes, a multiple of CHAOS_UNIT_SIZE
  * @heap: whose it is
  * @priv: the engine's metadata of the pool (mimalloc: its page array)
- * @slice_shift: mimalloc: log2 of the bytes that one page descriptor covers
+ * @slice_shift: mimalloc: log2 of the bytes that one page descriptor covers; as wide
+ *	as @priv, so that both are loaded at once
  * @meta_size: bytes of metadata, for the statistics
  * @node: in heap->pools
  * @mem: what to vfree() at the end, or NULL if the memory is the caller's
@@ -42,9 +43,9 @@ struct chaos_heap;
 struct chaos_pool {
 	unsigned long start;
 	size_t size;
-	struct chaos_heap *heap;
 	void *priv;
-	unsigned int slice_shift;
+	unsigned long slice_shift;
+	struct chaos_heap *heap;
 	size_t meta_size;
 	struct list_head node;
 	void *mem;
@@ -59,6 +60,15 @@ static inline unsigned long chaos_pool_end(const struct chaos_pool *pool)
 {
 	return pool->start + pool->size;
 }
+
+static __always_inline bool chaos_pool_has(const struct chaos_pool *pool,
+					   const void *p)
+{
+	return (unsigned long)p - pool->start < pool->size;
+}
+
+/* A pool without memory. */
+extern struct chaos_pool chaos_no_pool;
 
 struct chaos_pool *chaos_pool_create(struct chaos_heap *heap, size_t size,
 				     gfp_t gfp, int node);
@@ -126,7 +136,7 @@ static __always_inline struct chaos_pool *chaos_pool_of(const void *p)
 	pool = READ_ONCE(leaf->pool[unit & CHAOS_MAP_MASK]);
 
 	/* An address that differs only in the ignored bits is not in it. */
-	if (unlikely(!pool || (unsigned long)p - pool->start >= pool->size))
+	if (unlikely(!pool || !chaos_pool_has(pool, p)))
 		return NULL;
 	return pool;
 }

@@ -8,7 +8,7 @@
 #include <linux/smp.h>
 
 #include "common.h"
-#include "../mi_heap.h"
+#include "../mi_internal.h"
 
 #define MI_TEST_POOL	(16UL << 20)
 #define MI_TEST_SIZE	1024
@@ -199,7 +199,7 @@ static void mi_owned_by_level(struct kunit *test)
 	mi_test_done(test, heap);
 }
 
-/* A local free goes to local_free, without touching thread_free. */
+/* A local free goes to the front of the free list, without touching thread_free. */
 static void mi_local_free(struct kunit *test)
 {
 	struct chaos_heap *heap = mi_test_heap(test);
@@ -208,10 +208,10 @@ static void mi_local_free(struct kunit *test)
 
 	migrate_disable();
 	page = mi_test_two(test, heap, p);
-	KUNIT_EXPECT_EQ(test, page->used, 2);
+	KUNIT_EXPECT_EQ(test, mi_page_used(page), 2);
 	chaos_heap_free(heap, p[0]);
-	KUNIT_EXPECT_EQ(test, page->used, 1);
-	KUNIT_EXPECT_NE(test, page->local_free, 0);
+	KUNIT_EXPECT_EQ(test, mi_page_used(page), 1);
+	KUNIT_EXPECT_EQ(test, page->base + page->free, (unsigned long)p[0]);
 	KUNIT_EXPECT_EQ(test, (u64)atomic64_read(&page->thread_free), MI_OWNED);
 	migrate_enable();
 	mi_test_done(test, heap);
@@ -227,8 +227,8 @@ static void mi_foreign_free(struct kunit *test)
 	migrate_disable();
 	page = mi_test_two(test, heap, p);
 	mi_free_in_hardirq(heap, p[0]);
-	KUNIT_EXPECT_EQ(test, page->used, 2);
-	KUNIT_EXPECT_EQ(test, page->local_free, 0);
+	KUNIT_EXPECT_EQ(test, mi_page_used(page), 2);
+	KUNIT_EXPECT_NE(test, page->base + page->free, (unsigned long)p[0]);
 	KUNIT_EXPECT_EQ(test, mi_test_flags(page), MI_OWNED);
 	KUNIT_EXPECT_EQ(test, mi_test_count(page), -1);
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
@@ -256,7 +256,7 @@ static void mi_full_is_disowned(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, page->theap, page->home);
 	KUNIT_EXPECT_NOT_NULL(test, page->theap);
 	KUNIT_EXPECT_EQ(test, mi_test_flags(page), MI_OWNED);
-	KUNIT_EXPECT_EQ(test, page->used, n - 2);
+	KUNIT_EXPECT_EQ(test, mi_page_used(page), n - 2);
 	migrate_enable();
 	mi_test_done(test, heap);
 }
@@ -526,9 +526,9 @@ static void mi_check_finds(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	page = mi_test_page(p);
 
-	page->used++;
+	page->allocs++;
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), -EUCLEAN);
-	page->used--;
+	page->allocs--;
 	page->bin++;
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), -EUCLEAN);
 	page->bin--;

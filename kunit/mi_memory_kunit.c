@@ -54,7 +54,7 @@ static struct mi_pool *mi_test_pool(const void *p)
 	struct mi_pool *mp;
 
 	preempt_disable();
-	mp = chaos_pool_of(p)->priv;
+	mp = mi_pool_priv(chaos_pool_of(p));
 	preempt_enable();
 	return mp;
 }
@@ -257,7 +257,7 @@ static void mi_retired_for_a_while(struct kunit *test)
 	page = mi_test_page(p);
 	chaos_heap_free(heap, p);
 	KUNIT_EXPECT_PTR_EQ(test, page->theap, theap);
-	KUNIT_EXPECT_EQ(test, page->retired, 1);
+	KUNIT_EXPECT_TRUE(test, page->frees & MI_RETIRED);
 	KUNIT_EXPECT_NE(test, theap->retire_at, 0);
 
 	/* Not due: any visit to the generic path leaves it. */
@@ -296,7 +296,8 @@ static void mi_retired_in_use(struct kunit *test)
 	theap->retire_at = (jiffies - 2) | 1;
 	chaos_heap_free(heap, mi_take(test, heap, 5 * MI_TEST_SIZE));
 	KUNIT_EXPECT_PTR_EQ(test, page->theap, theap);
-	KUNIT_EXPECT_EQ(test, page->retired, 0);
+	KUNIT_EXPECT_FALSE(test, page->due);
+	KUNIT_EXPECT_FALSE(test, page->frees & MI_RETIRED);
 	migrate_enable();
 	mi_end_heap(test, heap);
 }
@@ -448,7 +449,7 @@ static void mi_looks_like_a_link(struct kunit *test)
 		unsigned long *p = mi_take(test, heap, 64);
 		struct mi_page *page = mi_test_page(p);
 
-		p[0] = page->key ^ (MI_LINK_BIAS + 3);
+		p[0] = page->key ^ (64 + 3);
 		chaos_heap_free(heap, p);
 		p = mi_take(test, heap, 64);
 		p[0] = MI_KEY_TOP;

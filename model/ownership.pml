@@ -95,7 +95,6 @@ c_code {
 
 byte word[PAGES] = FREE_WORD;
 byte free[PAGES];		/* a link is a block's number in its page + 1 */
-byte local_free[PAGES];
 byte used[PAGES];
 byte capacity[PAGES];
 byte theap[PAGES];
@@ -137,7 +136,7 @@ bool gone;
  * so does a second access to the same location.
  */
 #ifdef WEAK
-mtype = { NONE, S_FREE, S_LOCAL_FREE, S_USED, S_CAPACITY, S_THEAP, S_NEXT, S_WORD };
+mtype = { NONE, S_FREE, S_USED, S_CAPACITY, S_THEAP, S_NEXT, S_WORD };
 mtype late[CPUS] = NONE;
 byte late_at[CPUS];
 byte late_value[CPUS];
@@ -165,7 +164,6 @@ inline FLUSH(i)
 		late[i] != NONE;
 		if
 		:: late[i] == S_FREE -> free[late_at[i]] = late_value[i]
-		:: late[i] == S_LOCAL_FREE -> local_free[late_at[i]] = late_value[i]
 		:: late[i] == S_USED -> used[late_at[i]] = late_value[i]
 		:: late[i] == S_CAPACITY -> capacity[late_at[i]] = late_value[i]
 		:: late[i] == S_THEAP -> theap[late_at[i]] = late_value[i]
@@ -301,8 +299,6 @@ inline check_page(p)
 		seen = 0;
 		walk_list(p, free[p]);
 		pushed = n;
-		walk_list(p, local_free[p]);
-		pushed = pushed + n;
 		assert(used[p] == capacity[p] - pushed);
 		walk_list(p, LINK(word[p]));
 		pushed = n;
@@ -523,13 +519,6 @@ alloc:
 pop:
 	atomic {
 		plain(p);
-		if
-		:: LOAD(S_FREE, free, p) == 0 && LOAD(S_LOCAL_FREE, local_free, p) != 0 ->
-			STEP(take-local);
-			STORE(S_FREE, free, p, LOAD(S_LOCAL_FREE, local_free, p));
-			STORE(S_LOCAL_FREE, local_free, p, 0)
-		:: else
-		fi;
 		k = LOAD(S_FREE, free, p);
 		if
 		:: k == 0 -> goto refill
@@ -706,9 +695,7 @@ visit:
 		plain(p);
 		seen = 0;
 		walk_list(p, free[p]);
-		pushed = n;
-		walk_list(p, local_free[p]);
-		assert(used[p] == capacity[p] - pushed - n);
+		assert(used[p] == capacity[p] - n);
 		walk_list(p, LINK(word[p]));
 		assert(COUNT(word[p]) == 0 - n);
 		n = 0;
@@ -732,7 +719,6 @@ fresh:
 		plain(p);
 		STEP(page-init);
 		STORE(S_FREE, free, p, 0);
-		STORE(S_LOCAL_FREE, local_free, p, 0);
 		STORE(S_USED, used, p, 0);
 		STORE(S_CAPACITY, capacity, p, 0);
 		STORE(S_WORD, word, p, WORD(OWNED, 0, 0));
@@ -777,8 +763,8 @@ client_free:
 		fi;
 		plain(p);
 		STEP(local-free);
-		STORE(S_NEXT, next, BLOCK(p, k), LOAD(S_LOCAL_FREE, local_free, p));
-		STORE(S_LOCAL_FREE, local_free, p, k + 1);
+		STORE(S_NEXT, next, BLOCK(p, k), LOAD(S_FREE, free, p));
+		STORE(S_FREE, free, p, k + 1);
 		STORE(S_USED, used, p, LOAD(S_USED, used, p) - 1);
 		block[BLOCK(p, k)] = ON_LIST;
 		k = 0;
@@ -909,7 +895,6 @@ settle:
 		old = word[p];
 		if
 		:: LOAD(S_FREE, free, p) == 0 &&
-		   LOAD(S_LOCAL_FREE, local_free, p) == 0 &&
 		   LOAD(S_CAPACITY, capacity, p) == RESERVED(bin)
 		:: else -> goto list
 		fi
@@ -994,7 +979,6 @@ give_back:
 		slice[p] = false;
 		/* Nobody looks at these any more: fewer states. */
 		free[p] = 0;
-		local_free[p] = 0;
 		used[p] = 0;
 		home[p] = 0;
 		bin_of[p] = 0;

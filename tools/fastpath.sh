@@ -34,7 +34,7 @@ rules()
 	holds mi_page_pop
 	holds mi_page_refill
 	holds mi_page_extend
-	holds mi_free_local
+	holds mi_free_fast
 
 	foreign mi_free_foreign
 	foreign mi_chain_push
@@ -71,7 +71,7 @@ rules()
 
 	indirect chaos_alloc_slow: heap->engine->alloc; mi_alloc, for a heap of mimalloc's
 	indirect chaos_take_hardened: the same
-	indirect chaos_heap_free: heap->engine->free; mi_free, for a heap of mimalloc's
+	indirect chaos_heap_free_rest: heap->engine->free; mi_free, for a heap of mimalloc's
 	indirect chaos_engine_free: the same
 	indirect chaos_look_up: heap->engine->query, which only reads
 
@@ -186,7 +186,7 @@ plant_all()
 	plant atomic chaos_alloc.c chaos_free_inline \
 		'this_cpu_cmpxchg(*(unsigned long __percpu *)heap->theaps, 1, 1);'
 	# On the side of a branch that is a nop in the object.
-	plant atomic chaos_alloc.c chaos_alloc_inline \
+	plant atomic chaos_alloc.c chaos_alloc_fast \
 		'{ static DEFINE_STATIC_KEY_FALSE(k); static long b; if (static_branch_unlikely(\&k)) set_bit(0, \&b); }'
 	plant wait mi_heap.c mi_page_extend 'cpu_relax();'
 	plant call mi_heap.h mi_alloc_fast 'ktime_get();'
