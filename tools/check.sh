@@ -265,7 +265,7 @@ main()
 	WORK=$(mktemp -d "$CACHE/tmp/check.XXXXXX")
 	TESTS=0
 	# shellcheck disable=SC2046  # process numbers
-	trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$WORK"' EXIT
+	trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$WORK"' EXIT
 	for kernel in $KERNELS; do
 		prepare "$kernel"
 	done
