@@ -432,13 +432,16 @@ static __kprobes void mi_theap_look_later(struct mi_theap *theap)
 	theap->retire_at = (jiffies + msecs_to_jiffies(delay)) | 1;
 }
 
-/* What the page has counted goes to the theap; blocks in use stay with the page. */
+/*
+ * The blocks that have come and gone are counted by the theap from now on; those in
+ * use by the page still.
+ */
 static __kprobes void mi_page_account(struct mi_theap *theap, struct mi_page *page)
 {
 	struct mi_class *class = &theap->class[page->bin];
 
 	page->frees &= ~MI_RETIRED;
-	class->allocs += page->allocs;
+	class->allocs += page->frees;
 	class->local_frees += page->frees;
 	page->allocs -= page->frees;
 	page->frees = 0;
@@ -448,7 +451,7 @@ static __kprobes void mi_theap_enter(struct mi_theap *theap, struct mi_page *pag
 {
 	struct mi_heap *mi = theap->heap->priv;
 
-	/* It has been accounted, so these are its blocks in use. */
+	/* Those in use, which some theap has counted in mi_theap_disown(). */
 	theap->class[page->bin].allocs -= page->allocs;
 	page->theap = theap;
 	WRITE_ONCE(page->owner, theap->tag);
@@ -484,6 +487,7 @@ static noinline __kprobes void mi_theap_disown(struct mi_theap *theap,
 
 	mi_queue_remove(theap, page);
 	mi_page_account(theap, page);
+	theap->class[page->bin].allocs += page->allocs;
 	WRITE_ONCE(page->owner, MI_NO_TAG);	/* model: disown-theap */
 	page->theap = NULL;
 	page->due = false;

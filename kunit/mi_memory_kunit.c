@@ -13,6 +13,7 @@
 #define MI_TEST_POOL	(16UL << 20)
 #define MI_TEST_SIZE	1024
 #define MI_TEST_MAX	80
+#define MI_TEST_DELAY	3600000U	/* ms */
 
 static struct chaos_heap *mi_make_heap(struct kunit *test,
 				       enum chaos_hardening hardening)
@@ -29,7 +30,7 @@ static struct chaos_heap *mi_make_heap(struct kunit *test,
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
 	/* The background must not tidy up under the tests' eyes. */
 	KUNIT_ASSERT_EQ(test, chaos_heap_set_option(heap, CHAOS_OPT_RETIRE_DELAY,
-						    3600000), 0);
+						    MI_TEST_DELAY), 0);
 	return chaos_test_exact(heap);
 }
 
@@ -302,6 +303,61 @@ static void mi_retired_in_use(struct kunit *test)
 	mi_end_heap(test, heap);
 }
 
+/* Make the theap look as if the generic path had not been taken for long. */
+static void mi_make_idle(struct mi_theap *theap)
+{
+	theap->stamp = jiffies - msecs_to_jiffies(MI_TEST_DELAY) - 1;
+}
+
+static void mi_expect_counts(struct kunit *test, struct chaos_heap *heap, u64 allocs,
+			     u64 frees)
+{
+	struct chaos_heap_stats s;
+
+	chaos_heap_stats(heap, &s);
+	KUNIT_EXPECT_EQ(test, s.allocs, allocs);
+	KUNIT_EXPECT_EQ(test, s.local_frees, frees);
+	KUNIT_EXPECT_EQ(test, s.live_blocks, allocs - frees);
+}
+
+/* Who uses the fast path only keeps its pages, and who does nothing loses them. */
+static void mi_idle_theap(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_make_heap(test, CHAOS_HARDENING_1);
+	struct mi_theap *theap;
+	struct mi_page *page;
+	unsigned int i;
+	void *p, *kept;
+
+	migrate_disable();
+	theap = this_cpu_ptr(heap->theaps) + MI_TASK;
+	kept = mi_take(test, heap, MI_TEST_SIZE);
+	page = mi_test_page(kept);
+	for (i = 1; i <= 3; i++) {
+		p = mi_take(test, heap, MI_TEST_SIZE);
+		KUNIT_ASSERT_PTR_EQ(test, mi_test_page(p), page);
+		chaos_heap_free(heap, p);
+		mi_make_idle(theap);
+		chaos_heap_collect(heap, false);
+		KUNIT_EXPECT_PTR_EQ(test, page->theap, theap);
+		KUNIT_EXPECT_EQ(test, theap->pages, 1);
+		mi_expect_counts(test, heap, 1 + i, i);
+	}
+
+	/* Not for long enough: then nobody looks. */
+	chaos_heap_collect(heap, false);
+	KUNIT_EXPECT_PTR_EQ(test, page->theap, theap);
+	mi_make_idle(theap);
+	chaos_heap_collect(heap, false);
+	KUNIT_EXPECT_NULL(test, page->theap);
+	KUNIT_EXPECT_EQ(test, theap->pages, 0);
+	mi_expect_counts(test, heap, 4, 3);
+
+	chaos_heap_free(heap, kept);
+	migrate_enable();
+	mi_end_heap(test, heap);
+}
+
 static void mi_no_delay(struct kunit *test)
 {
 	struct chaos_heap *heap = mi_make_heap(test, CHAOS_HARDENING_1);
@@ -495,6 +551,7 @@ static struct kunit_case mi_memory_cases[] = {
 	KUNIT_CASE(mi_push_list_twice),
 	KUNIT_CASE(mi_retired_for_a_while),
 	KUNIT_CASE(mi_retired_in_use),
+	KUNIT_CASE(mi_idle_theap),
 	KUNIT_CASE(mi_no_delay),
 	KUNIT_CASE(mi_cache_is_limited),
 	KUNIT_CASE(mi_keys),
