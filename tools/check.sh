@@ -39,6 +39,20 @@ count()
 	echo "$n"
 }
 
+# explain NAME FILE: the cases that failed, and what the first of them says
+explain()
+{
+	local name=$1 file=$2 line
+
+	while read -r line; do
+		failure "$name: $line"
+	done < <(
+		grep -aE '^[^]]*\] +not ok ' "$file" | head -n 6 | sed 's/^[^]]*\] *//'
+		grep -aE -m 1 -A 4 '(EXPECTATION|ASSERTION) FAILED' "$file" |
+			sed 's|^[^]]*\] *||; s| at .*/| at |'
+	)
+}
+
 # parse_run NAME FILE: with the kernel's own parser
 parse_run()
 {
@@ -63,6 +77,7 @@ parse_run()
 	SKIPPED=$((SKIPPED + $(count "$summary" skipped)))
 	FAILED=$((FAILED + bad))
 	TESTS=$((TESTS + ran))
+	[ "$bad" -eq 0 ] || explain "$name" "$file"
 	# Errors of the parser are suites that do not say what they ought to.
 	if [ "$bad" -eq 0 ] && [ "$(count "$summary" errors)" -gt 0 ]; then
 		verdict FAIL "$name: the results are malformed"

@@ -148,6 +148,14 @@ need()
 PASSED=0
 FAILED=0
 SKIPPED=0
+# What went wrong, to be said again at the end, where it is looked for
+FAILURES=()
+
+# failure TEXT: a line about what failed
+failure()
+{
+	FAILURES+=("$1")
+}
 
 # verdict ok|FAIL TEXT: one result
 verdict()
@@ -157,6 +165,7 @@ verdict()
 		PASSED=$((PASSED + 1))
 	else
 		FAILED=$((FAILED + 1))
+		failure "$2"
 	fi
 }
 
@@ -174,9 +183,10 @@ try()
 	fi
 }
 
-# The last line of everything that tests; and whether all was well.
+# The last lines of everything that tests; and whether all was well.
 tally()
 {
+	[ "${#FAILURES[@]}" -eq 0 ] || printf 'failed: %s\n' "${FAILURES[@]}"
 	echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
 	[ "$FAILED" -eq 0 ]
 }
