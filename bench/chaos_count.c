@@ -21,20 +21,13 @@
 #include <linux/sort.h>
 #include <linux/string.h>
 
-#include <asm/barrier.h>
-#include <asm/sysreg.h>
-
 #include "chaos_alloc.h"
+#include "pmu.h"
 
 /* Pairs of calls that are counted, after as many that are not. */
 #define COUNT_PAIRS	4096
 /* Blocks that are allocated in a row, to be freed by an interrupt. */
 #define COUNT_BATCH	256
-
-/* Of the architecture's manual; the kernel's names for these differ by version. */
-#define PMU_INST_RETIRED	8
-#define PMU_COUNT_EL2		BIT(27)
-#define PMU_ENABLE		BIT(0)
 
 typedef void *(*count_alloc_fn)(size_t size, gfp_t gfp);
 typedef void (*count_free_fn)(const void *p);
@@ -64,73 +57,6 @@ struct count_run {
 	void *block[COUNT_BATCH];
 	struct irq_work work;
 };
-
-/* ---------------------------------- PMU ----------------------------------- */
-
-struct count_pmu {
-	u64 control;
-	u64 type;
-	bool enabled;
-};
-
-static bool pmu_able(void)
-{
-	u64 version = (read_sysreg(id_aa64dfr0_el1) >> 8) & 15;
-
-	/* 15: a PMU, but not this one. */
-	return version && version != 15 &&
-	       read_sysreg(pmceid0_el0) & BIT(PMU_INST_RETIRED);
-}
-
-/* With interrupts masked, so that nobody misses it.  We may be at EL1 or EL2. */
-static void pmu_take(struct count_pmu *old)
-{
-	old->control = read_sysreg(pmcr_el0);
-	old->type = read_sysreg(pmevtyper0_el0);
-	old->enabled = read_sysreg(pmcntenset_el0) & BIT(0);
-	write_sysreg(PMU_INST_RETIRED | PMU_COUNT_EL2, pmevtyper0_el0);
-	write_sysreg(BIT(0), pmcntenset_el0);
-	write_sysreg(old->control | PMU_ENABLE, pmcr_el0);
-	isb();
-}
-
-static void pmu_give(const struct count_pmu *old)
-{
-	if (!old->enabled)
-		write_sysreg(BIT(0), pmcntenclr_el0);
-	write_sysreg(old->type, pmevtyper0_el0);
-	write_sysreg(old->control, pmcr_el0);
-	isb();
-}
-
-static __always_inline u32 pmu_read(void)
-{
-	u64 now;
-
-	isb();
-	now = read_sysreg(pmevcntr0_el0);
-	isb();
-	return now;
-}
-
-/* A hundred instructions more have to be a hundred more. */
-static bool pmu_exact(void)
-{
-	struct count_pmu pmu;
-	unsigned long flags;
-	u32 none, hundred;
-
-	local_irq_save(flags);
-	pmu_take(&pmu);
-	none = pmu_read();
-	none = pmu_read() - none;
-	hundred = pmu_read();
-	asm volatile(".rept 100\n\tnop\n\t.endr");
-	hundred = pmu_read() - hundred;
-	pmu_give(&pmu);
-	local_irq_restore(flags);
-	return none && hundred - none == 100;
-}
 
 /* --------------------------------- counting ------------------------------- */
 
@@ -186,7 +112,7 @@ static void count_add(struct count_samples *samples, u32 cost)
 /* Allocate a block and free it, over and over. */
 static int count_pairs(struct count_run *run, size_t size)
 {
-	struct count_pmu pmu;
+	struct pmu_state pmu;
 	unsigned long flags;
 	u32 alloc, free;
 	unsigned int i;
@@ -212,7 +138,7 @@ static int count_pairs(struct count_run *run, size_t size)
 static void count_foreign(struct irq_work *work)
 {
 	struct count_run *run = container_of(work, struct count_run, work);
-	struct count_pmu pmu;
+	struct pmu_state pmu;
 	unsigned long flags;
 	unsigned int i;
 	u32 free;
@@ -305,7 +231,7 @@ static int count_size(struct count_run *run, size_t size)
 
 static void print_empty(void)
 {
-	struct count_pmu pmu;
+	struct pmu_state pmu;
 	unsigned long flags;
 	u32 alloc, free;
 
