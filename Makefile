@@ -50,6 +50,9 @@ style:
 count:
 	@tools/count.sh
 
+bench:
+	@tools/bench.sh
+
 model:
 	@tools/model.sh
 
@@ -63,9 +66,10 @@ help:
 	@echo "  SUITES='chaos_tlsf*'  only these suites (a glob)"
 	@echo "  KERNELS=kunit         only on this kernel"
 	@echo "make count          count the instructions of single calls, in QEMU"
+	@echo "make bench          measure the engines and the kernel's allocators side by side"
 	@echo "make model          have spin search a model of the page ownership protocol"
 	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings, fast paths"
 	@echo
 	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
 
-.PHONY: all modules check-kdir install clean check style count model help
+.PHONY: all modules check-kdir install clean check style count bench model help

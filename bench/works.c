@@ -129,12 +129,20 @@ static const struct bench_work work_batch = {
 
 /* ---------------------------------- churn --------------------------------- */
 
-static u32 churn_size(struct bench *bench)
+/* As many of each power of two, as kernels ask for */
+static u32 churn_size_log(struct bench *bench)
+{
+	u32 half = 16U << (prandom_u32_state(&bench->random) % 8);
+
+	return half + 1 + prandom_u32_state(&bench->random) % half;
+}
+
+static u32 churn_size_flat(struct bench *bench)
 {
 	return 16 + prandom_u32_state(&bench->random) % (SZ_4K - 16 + 1);
 }
 
-static int churn_step(struct bench *bench, bool count)
+static int churn_step(struct bench *bench, u32 (*size)(struct bench *), bool count)
 {
 	unsigned int i = prandom_u32_state(&bench->random) % BENCH_SLOTS;
 	void **slot = &bench->slot[i];
@@ -142,30 +150,25 @@ static int churn_step(struct bench *bench, bool count)
 
 	if (*slot) {
 		cost = bench_timed_free(&bench->heap, *slot, bench->slot_size[i]);
-		*slot = NULL;
-	} else {
-		bench->slot_size[i] = churn_size(bench);
-		cost = bench_timed_alloc(&bench->heap, bench->slot_size[i], slot);
-		if (!*slot)
-			return -ENOMEM;
 		if (count)
-			hist_add(&bench->hist[BENCH_ALLOC], cost);
-		return 0;
+			hist_add(&bench->hist[BENCH_FREE], cost);
 	}
+	bench->slot_size[i] = size(bench);
+	cost = bench_timed_alloc(&bench->heap, bench->slot_size[i], slot);
 	if (count)
-		hist_add(&bench->hist[BENCH_FREE], cost);
-	return 0;
+		hist_add(&bench->hist[BENCH_ALLOC], cost);
+	return *slot ? 0 : -ENOMEM;
 }
 
-static int churn_batch(struct bench *bench, bool count)
+static int churn_batch(struct bench *bench, u32 (*size)(struct bench *), bool count)
 {
 	struct counter_section section;
 	unsigned int i;
 	int err = 0;
 
 	counter_begin(&section);
-	for (i = 0; !err && i < 2 * BATCH; i++)
-		err = churn_step(bench, count);
+	for (i = 0; !err && i < BATCH; i++)
+		err = churn_step(bench, size, count);
 	counter_end(&section);
 	return err;
 }
@@ -180,16 +183,29 @@ static void churn_empty(struct bench *bench)
 					       bench->slot_size[i]);
 }
 
-/* A random slot's block is freed; where there is none, one is allocated. */
-static int churn_run(struct bench *bench)
+/*
+ * In a random slot, the block is freed and one of random size allocated.  The
+ * first quarter is to warm up; all slots are full by then.
+ */
+static int churn(struct bench *bench, u32 (*size)(struct bench *))
 {
 	unsigned int i, n = rounds(bench, CHURN_BATCHES);
 	int err = 0;
 
 	for (i = 0; !err && i < n; i++)
-		err = churn_batch(bench, i >= n / 4);
+		err = churn_batch(bench, size, i >= n / 4);
 	churn_empty(bench);
 	return err;
+}
+
+static int churn_run(struct bench *bench)
+{
+	return churn(bench, churn_size_log);
+}
+
+static int churn_flat_run(struct bench *bench)
+{
+	return churn(bench, churn_size_flat);
 }
 
 static const struct bench_work work_churn = {
@@ -197,9 +213,15 @@ static const struct bench_work work_churn = {
 	.run = churn_run,
 };
 
+static const struct bench_work work_churn_flat = {
+	.name = "churn-flat",
+	.run = churn_flat_run,
+};
+
 const struct bench_work *const bench_works[] = {
 	&work_pair,
 	&work_batch,
 	&work_churn,
+	&work_churn_flat,
 	NULL
 };
