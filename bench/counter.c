@@ -26,11 +26,6 @@ MODULE_PARM_DESC(counter, "What is counted: instructions (arm64 in QEMU with -ic
 #define MILLI_SHIFT	20
 static u64 milli_per_tick = 1000ULL << MILLI_SHIFT;
 
-const char *counter_unit(void)
-{
-	return counter_instructions ? "instructions" : "ns";
-}
-
 /**
  * counter_to_milli - a difference of readings in the unit that is reported
  * @ticks: the difference, or a sum of them

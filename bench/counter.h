@@ -22,20 +22,24 @@ extern bool counter_instructions;
 
 /**
  * struct counter_section - from counter_begin() to counter_end()
- * @flags: of interrupts, which are masked in between, so that nobody else's
- *	work is measured
+ * @masked: interrupts are masked in between, so that nobody else's work is
+ *	measured
+ * @flags: of interrupts
  * @pmu: to be given back
  */
 struct counter_section {
+	bool masked;
 	unsigned long flags;
 #ifdef CONFIG_ARM64
 	struct pmu_state pmu;
 #endif
 };
 
-static inline void counter_begin(struct counter_section *section)
+static inline void counter_begin(struct counter_section *section, bool mask)
 {
-	local_irq_save(section->flags);
+	section->masked = mask;
+	if (mask)
+		local_irq_save(section->flags);
 #ifdef CONFIG_ARM64
 	if (counter_instructions)
 		pmu_take(&section->pmu);
@@ -48,7 +52,8 @@ static inline void counter_end(struct counter_section *section)
 	if (counter_instructions)
 		pmu_give(&section->pmu);
 #endif
-	local_irq_restore(section->flags);
+	if (section->masked)
+		local_irq_restore(section->flags);
 }
 
 /* Within a section. */
@@ -70,7 +75,6 @@ static __always_inline u32 counter_read(void)
 }
 
 int counter_init(void);
-const char *counter_unit(void);
 u64 counter_to_milli(u64 ticks);
 
 #endif /* _CHAOS_BENCH_COUNTER_H */

@@ -61,10 +61,10 @@ static inline void hist_add(struct hist *hist, u32 value)
 	hist->count[hist_bucket(value)]++;
 }
 
-/* The least value that @per_mille of all are not above.  Not of an empty one. */
-static inline u32 hist_quantile(const struct hist *hist, unsigned int per_mille)
+/* The least value that @share of 100,000 are not above.  Not of an empty one. */
+static inline u32 hist_quantile(const struct hist *hist, unsigned int share)
 {
-	u64 rank = max_t(u64, DIV_ROUND_UP_ULL(hist->n * per_mille, 1000), 1);
+	u64 rank = max_t(u64, DIV_ROUND_UP_ULL(hist->n * share, 100000), 1);
 	unsigned int i;
 	u64 seen = 0;
 

@@ -39,18 +39,44 @@ static unsigned int seed = 1;
 module_param(seed, uint, 0444);
 MODULE_PARM_DESC(seed, "Of the random numbers (default 1)");
 
-static const size_t sizes[] = {
-	8, 16, 32, 64, 128, 256, 512, SZ_1K, SZ_2K, SZ_4K, SZ_8K, SZ_16K, SZ_32K,
-	SZ_64K
-};
+/* Calls of nothing */
+#define EMPTY_CALLS	1024
 
 static const char *const op_names[BENCH_OPS] = {
 	[BENCH_ALLOC] = "alloc",
 	[BENCH_FREE] = "free",
+	[BENCH_ALIGNED] = "alloc",
+	[BENCH_REALLOC] = "realloc",
+	[BENCH_ALLOC_BULK] = "alloc",
+	[BENCH_FREE_BULK] = "free",
+};
+
+/* Blocks of a call */
+static const unsigned int op_blocks[BENCH_OPS] = {
+	[BENCH_ALLOC] = 1,
+	[BENCH_FREE] = 1,
+	[BENCH_ALIGNED] = 1,
+	[BENCH_REALLOC] = 1,
+	[BENCH_ALLOC_BULK] = BENCH_BATCH,
+	[BENCH_FREE_BULK] = BENCH_BATCH,
+};
+
+static const char *const loop_names[BENCH_LOOPS] = {
+	[BENCH_LOOP_PAIR] = "pair",
+	[BENCH_LOOP_ALLOC] = "alloc",
+	[BENCH_LOOP_FREE] = "free",
+};
+
+/* The points of a distribution that are reported, of 100,000 */
+static const unsigned int shares[] = {
+	0, 100, 1000, 5000, 10000, 25000, 50000, 75000, 90000, 95000, 99000, 99500,
+	99900, 99950, 99990, 99999, 100000
 };
 
 /* The cost of the same calls of a function that only returns, in ticks */
 static u32 empty_cost[BENCH_OPS];
+
+/* ------------------------------- selections ------------------------------- */
 
 /* Is @name in a list with commas?  Everything is in an empty one. */
 static bool listed(const char *list, const char *name)
@@ -68,15 +94,40 @@ static bool listed(const char *list, const char *name)
 	return false;
 }
 
+bool bench_work_wanted(const char *name)
+{
+	return listed(works, name);
+}
+
+/* Loops need the empty one to compare with; single calls have been compared. */
+bool bench_peer_wanted(const struct bench_peer *peer)
+{
+	if (peer == &bench_empty)
+		return !counter_instructions;
+	return listed(peers, peer->name);
+}
+
+static bool able(const struct bench_peer *peer, const struct bench_work *work,
+		 size_t size)
+{
+	if (!bench_peer_wanted(peer) || size < peer->least)
+		return false;
+	if (!size && (peer->fixed || peer->sleeps))
+		return false;
+	return !work->able || work->able(peer);
+}
+
 /* --------------------------------- reports -------------------------------- */
 
 /* A number with two decimals; of thousandths */
-#define DECIMALS_FMT		"%llu.%02llu"
-#define DECIMALS(milli)		div_u64(milli, 1000), div_u64((milli) % 1000, 10)
+#define DECIMALS_FMT		"%llu.%02u"
+#define DECIMALS(milli)		div_u64(milli, 1000), (u32)((milli) % 1000) / 10
 
 static u64 net(u32 ticks, enum bench_op op)
 {
-	return counter_to_milli(ticks > empty_cost[op] ? ticks - empty_cost[op] : 0);
+	u32 cost = ticks > empty_cost[op] ? ticks - empty_cost[op] : 0;
+
+	return div_u64(counter_to_milli(cost), op_blocks[op]);
 }
 
 static u64 net_mean(const struct hist *hist, enum bench_op op)
@@ -85,61 +136,122 @@ static u64 net_mean(const struct hist *hist, enum bench_op op)
 
 	if (hist->sum <= empty)
 		return 0;
-	return div64_u64(counter_to_milli(hist->sum - empty), hist->n);
+	return div64_u64(counter_to_milli(hist->sum - empty),
+			 hist->n * op_blocks[op]);
 }
 
-static void report_hist(const struct bench *bench, const struct bench_work *work,
-			enum bench_op op, unsigned int turn)
+static void report_result(const struct bench *bench, const char *work,
+			  unsigned int turn, enum bench_op op)
 {
 	const struct hist *hist = &bench->hist[op];
+	u64 mean = net_mean(hist, op);
+	u64 p50 = net(hist_quantile(hist, 50000), op);
+	u64 p99 = net(hist_quantile(hist, 99000), op);
+	u64 p999 = net(hist_quantile(hist, 99900), op);
+	u64 most = net(hist->most, op);
 
-	if (!hist->n)
-		return;
-	pr_info("result: work=%s peer=%s size=%zu op=%s turn=%u n=%llu mean="
+	pr_info("result: work=%s peer=%s size=%zu turn=%u op=%s n=%llu mean="
 		DECIMALS_FMT " p50=" DECIMALS_FMT " p99=" DECIMALS_FMT " p999="
 		DECIMALS_FMT " max=" DECIMALS_FMT "\n",
-		work->name, bench->heap.peer->name, bench->size, op_names[op],
-		turn, hist->n, DECIMALS(net_mean(hist, op)),
-		DECIMALS(net(hist_quantile(hist, 500), op)),
-		DECIMALS(net(hist_quantile(hist, 990), op)),
-		DECIMALS(net(hist_quantile(hist, 999), op)),
-		DECIMALS(net(hist->most, op)));
+		work, bench->heap.peer->name, bench->size, turn, op_names[op],
+		hist->n, DECIMALS(mean), DECIMALS(p50), DECIMALS(p99),
+		DECIMALS(p999), DECIMALS(most));
+}
+
+/* Works of many sizes have distributions worth a look. */
+static void report_distribution(const struct bench *bench, const char *work,
+				enum bench_op op)
+{
+	unsigned int i;
+	u64 value;
+
+	pr_info("distribution: work=%s peer=%s op=%s points=", work,
+		bench->heap.peer->name, op_names[op]);
+	for (i = 0; i < ARRAY_SIZE(shares); i++) {
+		value = net(hist_quantile(&bench->hist[op], shares[i]), op);
+		pr_cont("%s%u:" DECIMALS_FMT, i ? "," : "", shares[i],
+			DECIMALS(value));
+	}
+	pr_cont("\n");
+}
+
+/* Gross: the cost of the loop is that of the empty peer. */
+static void report_loop(const struct bench *bench, const char *work,
+			unsigned int turn, enum bench_loop loop)
+{
+	const struct bench_sum *sum = &bench->loop[loop];
+	u64 mean = div64_u64(counter_to_milli(sum->ticks), sum->n);
+
+	pr_info("loop: work=%s peer=%s size=%zu turn=%u op=%s n=%llu mean="
+		DECIMALS_FMT "\n", work, bench->heap.peer->name, bench->size, turn,
+		loop_names[loop], sum->n, DECIMALS(mean));
+}
+
+static void report_memory(const struct bench *bench, const char *work,
+			  unsigned int turn)
+{
+	const struct bench_memory *memory = &bench->memory;
+	u64 n = max(memory->steady_n, 1ULL);
+
+	pr_info("memory: work=%s peer=%s turn=%u peak_live=%llu peak_held=%lld peak_meta=%lld end_live=%llu end_held=%lld steady_live=%llu steady_held=%lld\n",
+		work, bench->heap.peer->name, turn, memory->peak_live,
+		memory->at_peak.held, memory->at_peak.meta, memory->end_live,
+		memory->at_end.held, div64_u64(memory->steady_live, n),
+		div64_s64(memory->steady_held, n));
+}
+
+static void report_curve(const struct bench *bench, const char *work)
+{
+	const struct bench_memory *memory = &bench->memory;
+	unsigned int i;
+
+	for (i = 0; i < memory->points; i++)
+		pr_info("curve: work=%s peer=%s x=%u live=%llu held=%lld\n", work,
+			bench->heap.peer->name, memory->point[i].x,
+			memory->point[i].live, memory->point[i].held);
+}
+
+static void report(const struct bench *bench, const char *work, unsigned int turn)
+{
+	unsigned int i;
+
+	for (i = 0; i < BENCH_OPS; i++) {
+		if (!bench->hist[i].n)
+			continue;
+		report_result(bench, work, turn, i);
+		if (!bench->size && !turn)
+			report_distribution(bench, work, i);
+	}
+	for (i = 0; i < BENCH_LOOPS; i++)
+		if (bench->loop[i].n)
+			report_loop(bench, work, turn, i);
+	if (bench->memory.measured)
+		report_memory(bench, work, turn);
+	if (!turn)
+		report_curve(bench, work);
 }
 
 /* ---------------------------------- runs ---------------------------------- */
 
-static void bench_reset(struct bench *bench, const struct bench_peer *peer,
-			size_t size)
-{
-	memset(bench, 0, sizeof(*bench));
-	bench->heap.peer = peer;
-	bench->size = size;
-	bench->scale = scale;
-	prandom_seed_state(&bench->random, seed);
-}
-
 static int run_one(struct bench *bench, const struct bench_work *work,
 		   const struct bench_peer *peer, size_t size, unsigned int turn)
 {
-	enum bench_op op;
-	int err = 0;
+	int err;
 
-	bench_reset(bench, peer, size);
-	if (peer->setup)
-		err = peer->setup(&bench->heap, size);
+	memset(bench, 0, sizeof(*bench));
+	bench->size = size;
+	bench->scale = scale;
+	prandom_seed_state(&bench->random, seed);
+	err = bench_heap_setup(&bench->heap, peer, size, work->align ? size : 0);
+	if (!err) {
+		err = work->run(bench);
+		bench_heap_teardown(&bench->heap);
+	}
 	if (err)
-		goto failed;
-	err = work->run(bench);
-	if (peer->teardown)
-		peer->teardown(&bench->heap);
-	if (err)
-		goto failed;
-	for (op = 0; op < BENCH_OPS; op++)
-		report_hist(bench, work, op, turn);
-	return 0;
-failed:
-	pr_err("failed: work=%s peer=%s size=%zu turn=%u: %pe\n", work->name,
-	       peer->name, size, turn, ERR_PTR(err));
+		pr_err("failed: work=%s peer=%s size=%zu turn=%u: %pe\n",
+		       work->name, peer->name, size, turn, ERR_PTR(err));
+	else
+		report(bench, work->name, turn);
 	return err;
 }
 
@@ -149,48 +261,86 @@ static int run_peers(struct bench *bench, const struct bench_work *work,
 	const struct bench_peer *const *peer;
 	int err = 0;
 
-	for (peer = bench_peers; *peer; peer++) {
-		if (!listed(peers, (*peer)->name) || (*peer)->sleeps ||
-		    ((*peer)->fixed && !work->sized))
-			continue;
-		err = run_one(bench, work, *peer, size, turn) ?: err;
-		cond_resched();
-	}
+	for (peer = bench_peers; *peer; peer++)
+		if (able(*peer, work, size))
+			err = run_one(bench, work, *peer, size, turn) ?: err;
 	return err;
 }
 
 static int run_work(struct bench *bench, const struct bench_work *work,
 		    unsigned int turn)
 {
-	unsigned int i;
+	size_t size;
 	int err = 0;
 
-	if (!work->sized)
+	if (!work->from)
 		return run_peers(bench, work, 0, turn);
-	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		err = run_peers(bench, work, sizes[i], turn) ?: err;
+	for (size = work->from; size <= work->to; size *= 2)
+		err = run_peers(bench, work, size, turn) ?: err;
 	return err;
 }
 
-/* The usual cost of a call of nothing; instructions are always the same. */
-static int measure_empty(struct bench *bench)
+static int run_all(struct bench *bench)
 {
-	enum bench_op op;
-	int err;
+	const struct bench_work *const *work;
+	unsigned int turn;
+	int err = 0;
 
-	bench_reset(bench, &bench_empty, 64);
-	err = bench_works[0]->run(bench);
-	for (op = 0; !err && op < BENCH_OPS; op++)
-		empty_cost[op] = hist_quantile(&bench->hist[op], 500);
+	for (turn = 0; turn < repeat; turn++) {
+		for (work = bench_works; *work; work++)
+			if (bench_work_wanted((*work)->name))
+				err = run_work(bench, *work, turn) ?: err;
+		err = bench_parallel(turn) ?: err;
+	}
 	return err;
+}
+
+/* The usual cost of each call of nothing; of instructions, it is always the same. */
+static void measure_empty(struct bench *bench)
+{
+	const struct bench_heap *heap = &bench->heap;
+	struct counter_section section;
+	unsigned int i;
+	size_t got;
+	void *p;
+
+	memset(bench, 0, sizeof(*bench));
+	bench_heap_setup(&bench->heap, &bench_empty, 0, 0);
+	counter_begin(&section, true);
+	for (i = 0; i < EMPTY_CALLS; i++) {
+		hist_add(&bench->hist[BENCH_ALLOC], bench_timed_alloc(heap, 64, &p));
+		hist_add(&bench->hist[BENCH_FREE], bench_timed_free(heap, p, 64));
+		hist_add(&bench->hist[BENCH_ALIGNED],
+			 bench_timed_aligned(heap, 64, 64, &p));
+		hist_add(&bench->hist[BENCH_REALLOC],
+			 bench_timed_realloc(heap, p, 64, &p));
+		hist_add(&bench->hist[BENCH_ALLOC_BULK],
+			 bench_timed_alloc_bulk(heap, 64, 1, &p, &got));
+		hist_add(&bench->hist[BENCH_FREE_BULK],
+			 bench_timed_free_bulk(heap, 1, &p));
+	}
+	counter_end(&section);
+	for (i = 0; i < BENCH_OPS; i++)
+		empty_cost[i] = hist_quantile(&bench->hist[i], 50000);
+}
+
+static void report_begin(void)
+{
+	u64 alloc = counter_to_milli(empty_cost[BENCH_ALLOC]);
+	u64 free = counter_to_milli(empty_cost[BENCH_FREE]);
+	struct chaos_heap_stats stats;
+
+	chaos_heap_stats(NULL, &stats);
+	pr_info("begin: unit=%s default=%s cpus=%u seed=%u scale=%u repeat=%u empty_alloc="
+		DECIMALS_FMT " empty_free=" DECIMALS_FMT "\n",
+		counter_instructions ? "instructions" : "ns", stats.allocator,
+		num_online_cpus(), seed, scale, repeat, DECIMALS(alloc),
+		DECIMALS(free));
 }
 
 static int __init bench_init(void)
 {
-	const struct bench_work *const *work;
-	struct chaos_heap_stats stats;
 	struct bench *bench;
-	unsigned int turn;
 	int err;
 
 	err = counter_init();
@@ -199,20 +349,10 @@ static int __init bench_init(void)
 	bench = vzalloc(sizeof(*bench));
 	if (!bench)
 		return -ENOMEM;
-	err = measure_empty(bench);
-	if (err)
-		goto out;
-	chaos_heap_stats(NULL, &stats);
-	pr_info("begin: unit=%s default=%s seed=%u scale=%u empty_alloc=" DECIMALS_FMT
-		" empty_free=" DECIMALS_FMT "\n", counter_unit(), stats.allocator,
-		seed, scale, DECIMALS(counter_to_milli(empty_cost[BENCH_ALLOC])),
-		DECIMALS(counter_to_milli(empty_cost[BENCH_FREE])));
-	for (turn = 0; turn < repeat; turn++)
-		for (work = bench_works; *work; work++)
-			if (listed(works, (*work)->name))
-				err = run_work(bench, *work, turn) ?: err;
+	measure_empty(bench);
+	report_begin();
+	err = run_all(bench);
 	pr_info("end: %s\n", err ? "failed" : "ok");
-out:
 	vfree(bench);
 	return err;
 }

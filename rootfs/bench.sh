@@ -46,7 +46,7 @@ wait_idle()
 
 wait_idle
 status=0
-parameters=$(option bench | tr ';' ' ')
+parameters="trace=/trace.bin $(option bench | tr ';' ' ')"
 for allocator in $(words "$(option allocators)"); do
 	log "chaos_guest: bench with allocator=$allocator"
 	if ! insmod /modules/chaos_alloc.ko allocator="$allocator" pool_size=64M; then
@@ -63,6 +63,9 @@ for allocator in $(words "$(option allocators)"); do
 	fi
 	rmmod chaos_alloc || status=1
 	# All that the default heap does not change has been measured.
-	parameters="$parameters peers=kmalloc,default"
+	case $parameters in
+	*peers=*) ;;
+	*) parameters="$parameters peers=kmalloc,default" ;;
+	esac
 done
 exit $status

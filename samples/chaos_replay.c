@@ -32,7 +32,6 @@
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/err.h>
-#include <linux/fs.h>
 #include <linux/interrupt.h>
 #include <linux/irq_work.h>
 #include <linux/kthread.h>
@@ -44,6 +43,7 @@
 #include <linux/vmalloc.h>
 
 #include "chaos_alloc.h"
+#include "trace.h"
 
 static char *trace;
 module_param(trace, charp, 0444);
@@ -52,37 +52,6 @@ MODULE_PARM_DESC(trace, "Path of the packed trace (see tools/pack-trace)");
 static unsigned int repeat = 1;
 module_param(repeat, uint, 0444);
 MODULE_PARM_DESC(repeat, "How often to replay it (default 1)");
-
-/*
- * The packed trace: a header, then one little-endian word an event, in trace
- * order.  Blocks are numbered by their allocations, from 0.  The value of an
- * allocation is its size; that of a free says how many allocations back the
- * block's own is (1: the latest).
- */
-#define TRACE_MAGIC	"chaostrc"
-#define TRACE_VERSION	1
-
-struct trace_header {
-	char magic[8];
-	__le32 version;
-	__le32 events;
-	__le32 allocs;
-	__le32 reserved;
-};
-
-#define TRACE_FREE	BIT(31)
-#define TRACE_CTX	GENMASK(30, 29)
-#define TRACE_CPU	GENMASK(28, 24)
-#define TRACE_VALUE	GENMASK(23, 0)
-
-#define TRACE_CPUS	32
-
-enum trace_ctx {
-	CTX_TASK,
-	CTX_SOFTIRQ,
-	CTX_HARDIRQ,
-	CTX_NMI,	/* valid in a trace, but not replayed */
-};
 
 /* Events run in one softirq or hardirq: enough to make its cost small. */
 #define REPLAY_BATCH	32
@@ -478,52 +447,11 @@ err_stop:
  * Not kernel_read_file(): that is for what the kernel itself trusts, and some
  * security modules warn about its READING_UNKNOWN.
  */
-static void *trace_read(size_t *size)
-{
-	loff_t pos = 0;
-	struct file *file;
-	ssize_t len;
-	void *buf;
-
-	file = filp_open(trace, O_RDONLY | O_LARGEFILE, 0);
-	if (IS_ERR(file)) {
-		buf = ERR_CAST(file);
-		goto out;
-	}
-
-	*size = clamp_t(loff_t, i_size_read(file_inode(file)), 1, INT_MAX);
-	buf = vmalloc(*size);
-	if (!buf) {
-		buf = ERR_PTR(-ENOMEM);
-		goto out_close;
-	}
-	for (len = 1; pos < *size && len > 0; )
-		len = kernel_read(file, buf + pos, *size - pos, &pos);
-	if (len <= 0) {
-		vfree(buf);
-		buf = ERR_PTR(len ?: -EIO);
-	}
-out_close:
-	filp_close(file, NULL);
-out:
-	if (IS_ERR(buf))
-		pr_err("cannot read %s: %pe\n", trace, buf);
-	return buf;
-}
-
+/* Positions up to a window past the last one must fit into a word. */
 static bool header_valid(const struct trace_header *hdr, size_t size)
 {
-	u32 events;
-
-	if (size < sizeof(*hdr) ||
-	    memcmp(hdr->magic, TRACE_MAGIC, sizeof(hdr->magic)) ||
-	    le32_to_cpu(hdr->version) != TRACE_VERSION)
-		return false;
-	events = le32_to_cpu(hdr->events);
-	return (size - sizeof(*hdr)) % sizeof(__le32) == 0 &&
-	       (size - sizeof(*hdr)) / sizeof(__le32) == events &&
-	       events && events < U32_MAX - REPLAY_WINDOW &&
-	       le32_to_cpu(hdr->allocs) && le32_to_cpu(hdr->allocs) <= events;
+	return trace_header_valid(hdr, size) &&
+	       le32_to_cpu(hdr->events) < U32_MAX - REPLAY_WINDOW;
 }
 
 /* Checks one event and enters its CPU and block into the tables. */
@@ -646,9 +574,11 @@ static int trace_load(void)
 	size_t size;
 	int err;
 
-	hdr = trace_read(&size);
-	if (IS_ERR(hdr))
+	hdr = trace_read(trace, &size);
+	if (IS_ERR(hdr)) {
+		pr_err("cannot read %s: %pe\n", trace, hdr);
 		return PTR_ERR(hdr);
+	}
 	if (!header_valid(hdr, size)) {
 		pr_err("%s is not a packed trace of version %u, or is cut off\n",
 		       trace, TRACE_VERSION);
