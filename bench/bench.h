@@ -63,12 +63,12 @@ struct bench_footprint {
  * @linear: looks for free memory from the start of its pool: too slow with
  *	hundreds of thousands of blocks
  * @least: the smallest size that it is meant for
- * @setup: before each work; sets &bench_heap.arg.  @size: of all blocks, or 0;
- *	@align: of all blocks, or 0
+ * @setup: before each work; sets &bench_heap.arg.  It is told the size and the
+ *	alignment of all blocks; 0: of many
  * @teardown: after it, with all blocks freed
- * @alloc: as kmalloc(); @arg is &bench_heap.arg
- * @free: @size is that of the allocation
- * @aligned: @align is a power of two
+ * @alloc: as kmalloc(), after &bench_heap.arg
+ * @free: is told the size of the allocation
+ * @aligned: is told a size and an alignment, which is a power of two
  * @realloc: as krealloc()
  * @alloc_bulk: returns how many there are
  * @free_bulk: these again

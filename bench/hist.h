@@ -6,17 +6,17 @@
 #ifndef _CHAOS_BENCH_HIST_H
 #define _CHAOS_BENCH_HIST_H
 
-#include <linux/bitops.h>
+#include <linux/bits.h>
 #include <linux/log2.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/types.h>
 
 #define HIST_EXACT_SHIFT	12
-#define HIST_EXACT		(1U << HIST_EXACT_SHIFT)
+#define HIST_EXACT		((u32)BIT(HIST_EXACT_SHIFT))
 /* Each power of two above is in so many parts. */
 #define HIST_PARTS_SHIFT	6
-#define HIST_PARTS		(1U << HIST_PARTS_SHIFT)
+#define HIST_PARTS		((u32)BIT(HIST_PARTS_SHIFT))
 #define HIST_BUCKETS		(HIST_EXACT + (32 - HIST_EXACT_SHIFT) * HIST_PARTS)
 
 struct hist {

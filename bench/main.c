@@ -119,9 +119,7 @@ static bool able(const struct bench_peer *peer, const struct bench_work *work,
 
 /* --------------------------------- reports -------------------------------- */
 
-/* A number with two decimals; of thousandths */
-#define DECIMALS_FMT		"%llu.%02u"
-#define DECIMALS(milli)		div_u64(milli, 1000), (u32)((milli) % 1000) / 10
+/* All figures are in thousandths, of instructions or of nanoseconds. */
 
 static u64 net(u32 ticks, enum bench_op op)
 {
@@ -144,47 +142,39 @@ static void report_result(const struct bench *bench, const char *work,
 			  unsigned int turn, enum bench_op op)
 {
 	const struct hist *hist = &bench->hist[op];
-	u64 mean = net_mean(hist, op);
-	u64 p50 = net(hist_quantile(hist, 50000), op);
-	u64 p99 = net(hist_quantile(hist, 99000), op);
-	u64 p999 = net(hist_quantile(hist, 99900), op);
-	u64 most = net(hist->most, op);
 
-	pr_info("result: work=%s peer=%s size=%zu turn=%u op=%s n=%llu mean="
-		DECIMALS_FMT " p50=" DECIMALS_FMT " p99=" DECIMALS_FMT " p999="
-		DECIMALS_FMT " max=" DECIMALS_FMT "\n",
+	pr_info("result: work=%s peer=%s size=%zu turn=%u op=%s n=%llu mean=%llu p50=%llu p99=%llu p999=%llu max=%llu\n",
 		work, bench->heap.peer->name, bench->size, turn, op_names[op],
-		hist->n, DECIMALS(mean), DECIMALS(p50), DECIMALS(p99),
-		DECIMALS(p999), DECIMALS(most));
+		hist->n, net_mean(hist, op), net(hist_quantile(hist, 50000), op),
+		net(hist_quantile(hist, 99000), op),
+		net(hist_quantile(hist, 99900), op), net(hist->most, op));
 }
 
 /* Works of many sizes have distributions worth a look. */
 static void report_distribution(const struct bench *bench, const char *work,
 				enum bench_op op)
 {
+	char points[ARRAY_SIZE(shares) * sizeof("100000:4294967295000,")];
 	unsigned int i;
-	u64 value;
+	int used = 0;
 
-	pr_info("distribution: work=%s peer=%s op=%s points=", work,
-		bench->heap.peer->name, op_names[op]);
-	for (i = 0; i < ARRAY_SIZE(shares); i++) {
-		value = net(hist_quantile(&bench->hist[op], shares[i]), op);
-		pr_cont("%s%u:" DECIMALS_FMT, i ? "," : "", shares[i],
-			DECIMALS(value));
-	}
-	pr_cont("\n");
+	for (i = 0; i < ARRAY_SIZE(shares); i++)
+		used += scnprintf(points + used, sizeof(points) - used, "%s%u:%llu",
+				  i ? "," : "", shares[i],
+				  net(hist_quantile(&bench->hist[op], shares[i]), op));
+	pr_info("distribution: work=%s peer=%s op=%s points=%s\n", work,
+		bench->heap.peer->name, op_names[op], points);
 }
 
-/* Gross: the cost of the loop is that of the empty peer. */
+/* Gross: what the loop itself costs is the result of the empty peer. */
 static void report_loop(const struct bench *bench, const char *work,
 			unsigned int turn, enum bench_loop loop)
 {
 	const struct bench_sum *sum = &bench->loop[loop];
-	u64 mean = div64_u64(counter_to_milli(sum->ticks), sum->n);
 
-	pr_info("loop: work=%s peer=%s size=%zu turn=%u op=%s n=%llu mean="
-		DECIMALS_FMT "\n", work, bench->heap.peer->name, bench->size, turn,
-		loop_names[loop], sum->n, DECIMALS(mean));
+	pr_info("loop: work=%s peer=%s size=%zu turn=%u op=%s n=%llu mean=%llu\n",
+		work, bench->heap.peer->name, bench->size, turn, loop_names[loop],
+		sum->n, div64_u64(counter_to_milli(sum->ticks), sum->n));
 }
 
 static void report_memory(const struct bench *bench, const char *work,
@@ -326,16 +316,14 @@ static void measure_empty(struct bench *bench)
 
 static void report_begin(void)
 {
-	u64 alloc = counter_to_milli(empty_cost[BENCH_ALLOC]);
-	u64 free = counter_to_milli(empty_cost[BENCH_FREE]);
 	struct chaos_heap_stats stats;
 
 	chaos_heap_stats(NULL, &stats);
-	pr_info("begin: unit=%s default=%s cpus=%u seed=%u scale=%u repeat=%u empty_alloc="
-		DECIMALS_FMT " empty_free=" DECIMALS_FMT "\n",
+	pr_info("begin: unit=%s default=%s cpus=%u seed=%u scale=%u repeat=%u empty_alloc=%llu empty_free=%llu\n",
 		counter_instructions ? "instructions" : "ns", stats.allocator,
-		num_online_cpus(), seed, scale, repeat, DECIMALS(alloc),
-		DECIMALS(free));
+		num_online_cpus(), seed, scale, repeat,
+		counter_to_milli(empty_cost[BENCH_ALLOC]),
+		counter_to_milli(empty_cost[BENCH_FREE]));
 }
 
 static int __init bench_init(void)

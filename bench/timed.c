@@ -4,7 +4,7 @@
  */
 #include "bench.h"
 
-u32 noinline bench_timed_alloc(const struct bench_heap *heap, size_t size, void **p)
+noinline u32 bench_timed_alloc(const struct bench_heap *heap, size_t size, void **p)
 {
 	typeof(heap->peer->alloc) alloc = heap->peer->alloc;
 	void *arg = heap->arg;
@@ -15,7 +15,7 @@ u32 noinline bench_timed_alloc(const struct bench_heap *heap, size_t size, void 
 	return counter_read() - start;
 }
 
-u32 noinline bench_timed_free(const struct bench_heap *heap, void *p, size_t size)
+noinline u32 bench_timed_free(const struct bench_heap *heap, void *p, size_t size)
 {
 	typeof(heap->peer->free) free = heap->peer->free;
 	void *arg = heap->arg;
@@ -26,7 +26,7 @@ u32 noinline bench_timed_free(const struct bench_heap *heap, void *p, size_t siz
 	return counter_read() - start;
 }
 
-u32 noinline bench_timed_aligned(const struct bench_heap *heap, size_t size,
+noinline u32 bench_timed_aligned(const struct bench_heap *heap, size_t size,
 				 size_t align, void **p)
 {
 	typeof(heap->peer->aligned) aligned = heap->peer->aligned;
@@ -38,7 +38,7 @@ u32 noinline bench_timed_aligned(const struct bench_heap *heap, size_t size,
 	return counter_read() - start;
 }
 
-u32 noinline bench_timed_realloc(const struct bench_heap *heap, void *old,
+noinline u32 bench_timed_realloc(const struct bench_heap *heap, void *old,
 				 size_t size, void **p)
 {
 	typeof(heap->peer->realloc) realloc = heap->peer->realloc;
@@ -50,7 +50,7 @@ u32 noinline bench_timed_realloc(const struct bench_heap *heap, void *old,
 	return counter_read() - start;
 }
 
-u32 noinline bench_timed_alloc_bulk(const struct bench_heap *heap, size_t size,
+noinline u32 bench_timed_alloc_bulk(const struct bench_heap *heap, size_t size,
 				    size_t n, void **p, size_t *got)
 {
 	typeof(heap->peer->alloc_bulk) alloc_bulk = heap->peer->alloc_bulk;
@@ -62,7 +62,7 @@ u32 noinline bench_timed_alloc_bulk(const struct bench_heap *heap, size_t size,
 	return counter_read() - start;
 }
 
-u32 noinline bench_timed_free_bulk(const struct bench_heap *heap, size_t n, void **p)
+noinline u32 bench_timed_free_bulk(const struct bench_heap *heap, size_t n, void **p)
 {
 	typeof(heap->peer->free_bulk) free_bulk = heap->peer->free_bulk;
 	void *arg = heap->arg;
