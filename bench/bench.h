@@ -116,22 +116,12 @@ enum bench_op {
 	BENCH_OPS
 };
 
-/* What is timed in loops */
+/* What is timed in loops of BENCH_BATCH */
 enum bench_loop {
 	BENCH_LOOP_PAIR,
 	BENCH_LOOP_ALLOC,
 	BENCH_LOOP_FREE,
 	BENCH_LOOPS
-};
-
-/**
- * struct bench_sum - loops, in ticks
- * @n: calls, or pairs of them
- * @ticks: that they took, with the loop around them
- */
-struct bench_sum {
-	u64 n;
-	u64 ticks;
 };
 
 /* Points of a curve of memory over the time of a work */
@@ -183,7 +173,7 @@ struct bench_memory {
  * @slot_size: their sizes
  * @memory: how much of it
  * @hist: the cost of each call, in ticks
- * @loop: and of loops of calls
+ * @loop: and of loops of calls, loop and all
  */
 struct bench {
 	struct bench_heap heap;
@@ -193,8 +183,8 @@ struct bench {
 	void *slot[BENCH_SLOTS];
 	u32 slot_size[BENCH_SLOTS];
 	struct bench_memory memory;
-	struct bench_sum loop[BENCH_LOOPS];
 	struct hist hist[BENCH_OPS];
+	struct hist loop[BENCH_LOOPS];
 };
 
 /**

@@ -15,7 +15,7 @@
 #define HIST_EXACT_SHIFT	12
 #define HIST_EXACT		((u32)BIT(HIST_EXACT_SHIFT))
 /* Each power of two above is in so many parts. */
-#define HIST_PARTS_SHIFT	6
+#define HIST_PARTS_SHIFT	9
 #define HIST_PARTS		((u32)BIT(HIST_PARTS_SHIFT))
 #define HIST_BUCKETS		(HIST_EXACT + (32 - HIST_EXACT_SHIFT) * HIST_PARTS)
 

@@ -73,7 +73,7 @@ static const unsigned int shares[] = {
 	99900, 99950, 99990, 99999, 100000
 };
 
-/* The cost of the same calls of a function that only returns, in ticks */
+/* The cost of the same calls of functions that only return, in ticks */
 static u32 empty_cost[BENCH_OPS];
 
 /* ------------------------------- selections ------------------------------- */
@@ -166,15 +166,20 @@ static void report_distribution(const struct bench *bench, const char *work,
 		bench->heap.peer->name, op_names[op], points);
 }
 
-/* Gross: what the loop itself costs is the result of the empty peer. */
+/*
+ * Gross: what the loop itself costs is the result of the empty peer.  Of a machine
+ * that is shared, the median says more than the mean.
+ */
 static void report_loop(const struct bench *bench, const char *work,
 			unsigned int turn, enum bench_loop loop)
 {
-	const struct bench_sum *sum = &bench->loop[loop];
+	const struct hist *hist = &bench->loop[loop];
+	u64 mean = div64_u64(counter_to_milli(hist->sum), hist->n * BENCH_BATCH);
+	u64 p50 = counter_to_milli(hist_quantile(hist, 50000)) / BENCH_BATCH;
 
-	pr_info("loop: work=%s peer=%s size=%zu turn=%u op=%s n=%llu mean=%llu\n",
+	pr_info("loop: work=%s peer=%s size=%zu turn=%u op=%s n=%llu mean=%llu p50=%llu\n",
 		work, bench->heap.peer->name, bench->size, turn, loop_names[loop],
-		sum->n, div64_u64(counter_to_milli(sum->ticks), sum->n));
+		hist->n, mean, p50);
 }
 
 static void report_memory(const struct bench *bench, const char *work,

@@ -48,12 +48,6 @@ static void plain_free(const struct bench_heap *heap, void *p, size_t size)
 	heap->peer->free(heap->arg, p, size);
 }
 
-static void loop_add(struct bench_sum *sum, u64 n, u32 ticks)
-{
-	sum->n += n;
-	sum->ticks += ticks;
-}
-
 /* ---------------------------------- pair ---------------------------------- */
 
 static int pair_batch(struct bench *bench, bool count)
@@ -93,9 +87,12 @@ static int pair_loop(struct bench *bench)
 			break;
 		plain_free(&bench->heap, p, bench->size);
 	}
-	loop_add(&bench->loop[BENCH_LOOP_PAIR], BENCH_BATCH, counter_read() - ticks);
+	ticks = counter_read() - ticks;
 	counter_end(&section);
-	return p ? 0 : -ENOMEM;
+	if (!p)
+		return -ENOMEM;
+	hist_add(&bench->loop[BENCH_LOOP_PAIR], ticks);
+	return 0;
 }
 
 /* A block is allocated and freed again. */
@@ -174,9 +171,11 @@ static int batch_loop(struct bench *bench)
 		plain_free(&bench->heap, bench->slot[i], bench->size);
 	end = counter_read();
 	counter_end(&section);
-	loop_add(&bench->loop[BENCH_LOOP_ALLOC], n, middle - start);
-	loop_add(&bench->loop[BENCH_LOOP_FREE], n, end - middle);
-	return n == BENCH_BATCH ? 0 : -ENOMEM;
+	if (n < BENCH_BATCH)
+		return -ENOMEM;
+	hist_add(&bench->loop[BENCH_LOOP_ALLOC], middle - start);
+	hist_add(&bench->loop[BENCH_LOOP_FREE], end - middle);
+	return 0;
 }
 
 /* 256 blocks are allocated, then freed in the same order. */
@@ -274,9 +273,12 @@ static int churn_loop(struct bench *bench, u32 (*size)(struct bench *))
 		if (!bench->slot[i])
 			break;
 	}
-	loop_add(&bench->loop[BENCH_LOOP_PAIR], n, counter_read() - ticks);
+	ticks = counter_read() - ticks;
 	counter_end(&section);
-	return n == BENCH_BATCH ? 0 : -ENOMEM;
+	if (n < BENCH_BATCH)
+		return -ENOMEM;
+	hist_add(&bench->loop[BENCH_LOOP_PAIR], ticks);
+	return 0;
 }
 
 static int churn_fill(struct bench *bench, u32 (*size)(struct bench *))
