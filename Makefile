@@ -9,6 +9,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 
 SUITES ?= *
 KERNELS ?= kunit debug
+BENCH ?=
 
 all: modules
 
@@ -51,7 +52,7 @@ count:
 	@tools/count.sh
 
 bench:
-	@tools/bench.sh
+	@tools/bench.sh $(BENCH)
 
 model:
 	@tools/model.sh
@@ -67,6 +68,7 @@ help:
 	@echo "  KERNELS=kunit         only on this kernel"
 	@echo "make count          count the instructions of single calls, in QEMU"
 	@echo "make bench          measure the engines and the kernel's allocators side by side"
+	@echo "  BENCH=--quick         to see that it works (more: tools/bench.sh --help)"
 	@echo "make model          have spin search a model of the page ownership protocol"
 	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings, fast paths"
 	@echo

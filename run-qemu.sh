@@ -36,6 +36,8 @@ the modules: all of it in ${CACHE/#$HOME/\~}.
   --timeout SECONDS  give the guest up after this (default: $TIMEOUT_FAST, and
                      $TIMEOUT_SLOW for the kernels kunit, debug and PATH; 0: never)
   --guest JOB,...    run these scripts of rootfs/ (default replay)
+  --bench            run the benchmark instead; what follows are its options
+                     (--bench --help has them)
   --log FILE         keep the guest's log here
   --help             this text
 
@@ -69,6 +71,10 @@ parse_options()
 		--*=*) set_option "${1%%=*}" "${1#*=}" ;;
 		--shell) SHELL_WANTED=1 ;;
 		--gdb) GDB=1 ;;
+		--bench)
+			shift
+			exec "$TOP/tools/bench.sh" "$@"
+			;;
 		--help | -h) usage; exit 0 ;;
 		--)
 			shift

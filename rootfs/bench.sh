@@ -3,8 +3,8 @@
 # shellcheck shell=dash
 #
 # Runs the benchmark module; tools/bench.sh makes a report of what it logs.
-# The command line's chaos.bench= are parameters of the module, separated by
-# semicolons; chaos.allocators= the engines of the default heap.
+# The command line's chaos.bench= has parameters of the module, separated by
+# semicolons; chaos.allocators= has the engines of the default heap.
 
 . /chaos/lib.sh
 

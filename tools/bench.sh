@@ -8,20 +8,26 @@ set -euo pipefail
 # shellcheck source=tools/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-GROUNDS="icount shipped"
+GROUNDS="icount shipped worst parallel native native-smp"
+PARALLEL_WORKS=parallel-pair,parallel-batch,parallel-churn,larson,producer
 
 usage()
 {
 	cat <<EOF
 Usage: tools/bench.sh [options]
 
-Measures the engines and the kernel's own allocators side by side, prints a table
-and writes the figures and a report with plots.
+Measures the engines and the kernel's own allocators side by side, prints tables
+and writes the figures and a report with plots. Documentation/benchmark.rst says
+what is measured, and how.
 
-  --quick            a couple of minutes: to see that it works, not for figures
+  --quick            a few minutes: to see that it works, not for figures
   --ground NAME      this one only (may be given several times):
-                     icount   instructions, stock kernel, init_on_alloc=0
-                     shipped  the same as Debian ships it
+                     icount      instructions, stock kernel, init_on_alloc=0
+                     shipped     the same as Debian ships it
+                     worst       instructions of single calls at worst
+                     parallel    throughput of four CPUs in QEMU
+                     native      nanoseconds, User-mode Linux, one CPU
+                     native-smp  throughput of two CPUs there
   --works NAME,...   these works only
   --peers NAME,...   these peers only
   --out DIR          where the results go (default bench/out)
@@ -29,9 +35,23 @@ and writes the figures and a report with plots.
 EOF
 }
 
+# A ground that this tree has no script for is left out.
+grounds()
+{
+	local ground
+
+	for ground in $GROUNDS; do
+		case $ground in
+		worst) [ -x "$TOP/rootfs/worst.sh" ] || continue ;;
+		native*) [ -x "$TOP/tools/uml.sh" ] || continue ;;
+		esac
+		echo "$ground"
+	done
+}
+
 parse_options()
 {
-	QUICK='' CHOSEN=() PARAMETERS='' OUT=$TOP/bench/out
+	QUICK='' CHOSEN=() SELECTION='' WORKS='' OUT=$TOP/bench/out
 
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -46,39 +66,83 @@ parse_options()
 		esac
 		shift
 	done
-	[ ${#CHOSEN[@]} -gt 0 ] || read -ra CHOSEN <<<"$GROUNDS"
-	[ -z "$QUICK" ] || PARAMETERS+=";scale=5"
+	[ ${#CHOSEN[@]} -gt 0 ] || mapfile -t CHOSEN < <(grounds)
+	# One engine for the default heap, and a fraction of the repetitions
+	[ -z "$QUICK" ] || QUICK="scale=5;repeat=1"
 }
 
 set_option()
 {
 	case $1 in
 	--ground)
-		[[ " $GROUNDS " == *" $2 "* ]] ||
-			die "no ground '$2'; there are: $GROUNDS"
+		grounds | grep -qxF -- "$2" ||
+			die "no ground '$2'; there are: $(grounds | xargs)"
 		CHOSEN+=("$2")
 		;;
-	--works | --peers) PARAMETERS+=";${1#--}=$2" ;;
+	--works) WORKS=$2 ;;
+	--peers) SELECTION+=";peers=$2" ;;
 	--out) OUT=$(realpath -m "$2") ;;
 	esac
 }
 
-# run_icount NAME APPEND: one CPU, on which each instruction is counted
-run_icount()
+# parameters WORKS MORE: those of the module; what the user chooses comes last
+parameters()
 {
-	"$TOP/run-qemu.sh" --guest bench --smp 1 --timeout 3600 \
-		--log "$OUT/$1.log" --append "$2" \
-		--append "chaos.bench=counter=instructions$PARAMETERS" -- \
+	echo "chaos.bench=$2;works=${WORKS:-$1}$SELECTION${QUICK:+;$QUICK}"
+}
+
+# run_qemu NAME SMP APPEND PARAMETERS [qemu argument...]
+run_qemu()
+{
+	local name=$1 smp=$2 append=$3 parameters=$4 few=()
+
+	shift 4
+	[ -z "$QUICK" ] || few=(--allocator mimalloc)
+	"$TOP/run-qemu.sh" --guest bench --smp "$smp" --timeout 7200 \
+		--log "$OUT/$name.log" --append "$append $parameters" "${few[@]}" -- "$@"
+}
+
+run_uml()
+{
+	"$TOP/tools/uml.sh" --timeout 7200 --log "$OUT/$1.log" --append "$3" "$2" bench
+}
+
+run_worst()
+{
+	"$TOP/run-qemu.sh" --guest worst --smp 1 --mem 4G --timeout 7200 \
+		--log "$OUT/worst.log" --append init_on_alloc=0 -- \
 		-icount shift=0,sleep=off
 }
 
 run_ground()
 {
+	local icount=(-icount "shift=0,sleep=off") ms=100
+
 	say "ground: $1"
+	[ -z "$QUICK" ] || ms=20
 	rm -f "$OUT/$1.log"
 	case $1 in
-	icount) run_icount icount init_on_alloc=0 ;;
-	shipped) run_icount shipped '' ;;
+	icount)
+		run_qemu icount 1 init_on_alloc=0 \
+			"$(parameters '' counter=instructions)" "${icount[@]}"
+		;;
+	shipped)
+		run_qemu shipped 1 '' "$(parameters '' counter=instructions)" \
+			"${icount[@]}"
+		;;
+	worst) run_worst ;;
+	parallel)
+		# Who waits for a lock whose holder does not run waits long: quickly,
+		# there are no more CPUs than this machine will have.
+		run_qemu parallel "$([ -n "$QUICK" ] && echo 2 || echo 4)" \
+			init_on_alloc=0 \
+			"$(parameters "$PARALLEL_WORKS" "parallel_ms=$ms;repeat=3")"
+		;;
+	native) run_uml native um "$(parameters '' repeat=3)" ;;
+	native-smp)
+		run_uml native-smp um-smp \
+			"$(parameters "$PARALLEL_WORKS" "parallel_ms=$ms;repeat=5")"
+		;;
 	esac
 }
 
@@ -87,13 +151,14 @@ main()
 	local ground status=0 logs=()
 
 	parse_options "$@"
-	need python3
+	need python3 gnuplot-nox
 	mkdir -p "$OUT"
 	for ground in "${CHOSEN[@]}"; do
 		run_ground "$ground" || status=1
 		[ ! -e "$OUT/$ground.log" ] || logs+=("$OUT/$ground.log")
 	done
 	"$TOP/tools/report.py" --out "$OUT" "${logs[@]}" || status=1
+	say "the report: $OUT/report.html"
 	return "$status"
 }
 
