@@ -383,7 +383,7 @@ def targets_table(g):
     rows = [[t.what, t.limit, t.text,
              "-" if t.ratio is None else f"{t.ratio:.2f}", t.verdict()]
             for t in targets]
-    return ["target", "at most", "measured", "measured / target", ""], rows
+    return ["what", "target", "measured", "measured / target", "verdict"], rows
 
 
 def tables_of(g):
@@ -447,21 +447,22 @@ def gnuplot(path, title, xlabel, ylabel, series, settings=()):
 def plot_sizes(g, out):
     loops = g.unit == "ns"
     table = g.loops if loops else g.calls
-    for work in ("pair", "batch", "aligned", "bulk", "irq-alloc"):
-        value = (lambda p, s: g.loop(work, p, s)) if loops else \
-            (lambda p, s: g.both(work, p, s))
+    for work in ("pair", "batch", "aligned", "bulk", "irq-alloc", "irq-free"):
+        value = g.loop if loops else g.both
         series = []
         for peer in PLOTTED:
-            rows = [(s, value(peer, s)) for s in g.sizes(table, work)]
+            rows = [(s, value(work, peer, s)) for s in g.sizes(table, work)]
             rows = [r for r in rows if r[1] is not None and r[1] > 0]
             if rows:
                 series.append((peer, rows))
         if series:
             name = f"{g.name}-{work}.svg"
-            gnuplot(out / name, f"{g.name}: {work}, alloc + free", "bytes",
-                    g.unit, series,
+            xtics = ", ".join(f"'{size_name(s)}' {s}"
+                              for s in g.sizes(table, work)[::2])
+            gnuplot(out / name, f"{g.name}: {work}, alloc + free",
+                    "alignment" if work == "aligned" else "size", g.unit, series,
                     ("set logscale x 2", "set logscale y",
-                     "set xtics 4", "set format x '%.0f'"))
+                     f"set xtics ({xtics})"))
             yield name
 
 
