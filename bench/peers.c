@@ -295,6 +295,7 @@ static const struct bench_peer peer_mempool = {
 	.free = bench_mempool_free,
 };
 
+#ifdef CONFIG_GENERIC_ALLOCATOR
 static int genpool_setup(struct bench_heap *heap, size_t size, size_t align)
 {
 	struct gen_pool *pool = gen_pool_create(GEN_POOL_ORDER, NUMA_NO_NODE);
@@ -345,6 +346,7 @@ static const struct bench_peer peer_genpool = {
 	.free = genpool_free,
 	.footprint = genpool_footprint,
 };
+#endif
 
 static void *vmalloc_alloc(void *arg, size_t size, gfp_t gfp)
 {
@@ -513,7 +515,9 @@ const struct bench_peer *const bench_peers[] = {
 	&peer_evl,
 	&peer_cache,
 	&peer_mempool,
+#ifdef CONFIG_GENERIC_ALLOCATOR
 	&peer_genpool,
+#endif
 	&peer_vmalloc,
 	NULL
 };
