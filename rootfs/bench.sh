@@ -49,7 +49,7 @@ status=0
 parameters="trace=/trace.bin $(option bench | tr ';' ' ')"
 for allocator in $(words "$(option allocators)"); do
 	log "chaos_guest: bench with allocator=$allocator"
-	if ! insmod /modules/chaos_alloc.ko allocator="$allocator" pool_size=64M; then
+	if ! insmod /modules/chaos_alloc.ko allocator="$allocator" pool_size=48M; then
 		log "chaos_guest: chaos_alloc.ko does not load"
 		status=1
 		continue
