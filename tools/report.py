@@ -88,6 +88,8 @@ class Ground:
         self.default = None
         text = path.read_text(errors="replace")
         self.complete = "chaos_guest: finished status=0" in text
+        # What boot leaves to the background was still going on.
+        self.noisy = bool(re.search("chaos_guest: idle after .*: no", text))
         for line in text.splitlines():
             match = LINE.search(line)
             if match:
@@ -580,6 +582,9 @@ def write_html(grounds, plots, path):
         page.append(f"<h2>{html.escape(g.title)}</h2>")
         for failure in g.failed:
             page.append(f"<p class=\"missed\">failed: {html.escape(failure)}</p>")
+        if g.noisy:
+            page.append("<p class=\"missed\">The CPUs were not idle when it "
+                        "began.</p>")
         if not g.complete:
             page.append("<p class=\"missed\">The run has failed or was cut short.</p>")
         for title, (head, rows) in tables_of(g):
@@ -618,6 +623,8 @@ def main():
                 print_table(title, head, rows)
         for failure in g.failed:
             print(f"failed: {failure}")
+        if g.noisy:
+            print("The CPUs were not idle when it began.")
         if not g.complete:
             print("The run has failed or was cut short.")
         bad |= not g.complete or bool(g.failed)
