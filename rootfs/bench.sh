@@ -10,7 +10,7 @@
 
 # Seconds in a row that have to be idle, and how long that may take to come
 IDLE_SECONDS=3
-IDLE_LIMIT=120
+IDLE_LIMIT=$(option idle_limit 120)
 
 # Jiffies that the CPUs have not been idle, and all
 cpu_times()
