@@ -29,7 +29,7 @@ wait_idle()
 	waited=0
 	# shellcheck disable=SC2046  # a list of words
 	set -- $(cpu_times)
-	while [ $idle -lt $IDLE_SECONDS ] && [ $waited -lt $IDLE_LIMIT ]; do
+	while [ $idle -lt $IDLE_SECONDS ] && [ $waited -lt "$IDLE_LIMIT" ]; do
 		sleep 1
 		waited=$((waited + 1))
 		# shellcheck disable=SC2046  # a list of words
