@@ -25,13 +25,14 @@
 
 #include "compat.h"
 #include "engine.h"
-#include "evl_heap.h"
+#include "evl_fast.h"
 #include "grow.h"
 #include "harden.h"
 #include "heap.h"
 #include "mi_heap.h"
 #include "sanitize.h"
 #include "tlsf.h"
+#include "tlsf_core.h"
 
 /* Blocks that a bulk call handles before it lets others have the CPU. */
 #define CHAOS_BULK_BATCH	32
@@ -161,7 +162,7 @@ static __always_inline void *chaos_default_alloc(struct chaos_heap *heap,
 	if (static_branch_likely(&chaos_default_is_mi))
 		return mi_alloc(heap, size, align);
 	if (static_branch_unlikely(&chaos_default_is_evl))
-		return evl_alloc(heap, size, align);
+		return evl_op_alloc(heap, size, align);
 	return tlsf_op_alloc(heap, size, align);
 }
 
@@ -336,6 +337,27 @@ static noinline void chaos_clear(struct chaos_heap *heap, void *p, size_t from)
 		memset(p + from, 0, block.size - from);
 }
 
+/* The engine has nothing at hand. */
+static noinline void *chaos_alloc_starved(struct chaos_heap *heap, size_t size,
+					  size_t align, gfp_t gfp,
+					  unsigned long caller)
+{
+	void *p;
+
+	might_alloc(gfp);
+	if (READ_ONCE(heap->deferred_free))
+		chaos_force_hook(heap);
+	p = chaos_alloc_blocking(heap, size, align, gfp);
+	if (!p) {
+		chaos_failed(heap, size, align, gfp, caller);
+		return NULL;
+	}
+	if (gfp & __GFP_ZERO)
+		chaos_clear(heap, p, 0);
+	chaos_san_alloc(heap, p, size, gfp);
+	return p;
+}
+
 /* Everything but the fast path. */
 static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 				       size_t align, gfp_t gfp,
@@ -356,15 +378,8 @@ static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 	}
 
 	p = chaos_take(heap, size, align);
-	if (unlikely(!p)) {
-		if (READ_ONCE(heap->deferred_free))
-			chaos_force_hook(heap);
-		p = chaos_alloc_blocking(heap, size, align, gfp);
-		if (!p) {
-			chaos_failed(heap, size, align, gfp, caller);
-			return NULL;
-		}
-	}
+	if (unlikely(!p))
+		return chaos_alloc_starved(heap, size, align, gfp, caller);
 	if (gfp & __GFP_ZERO)
 		chaos_clear(heap, p, 0);
 	chaos_san_alloc(heap, p, size, gfp);
@@ -372,23 +387,28 @@ static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 }
 
 /*
- * FAST PATH, for contexts of this level.  False: the rest has to see to it.
- *
- * might_alloc() finds callers that would sleep where they must not.  Elsewhere
- * than in debug kernels it can still be a call of cond_resched(), so there it is
- * left to the slow path.
+ * Is this a request for the fast path?  might_alloc() finds callers that would sleep
+ * where they must not.  Elsewhere than in debug kernels it can still be a call of
+ * cond_resched(), so there it is left to the slow path.
  */
-static __always_inline bool chaos_alloc_fast(struct chaos_heap *heap,
-					     unsigned int level, size_t size,
-					     gfp_t gfp, void **p)
+static __always_inline bool chaos_is_fast(const struct chaos_heap *heap, size_t size,
+					  gfp_t gfp)
 {
-	bool done;
-
 	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_LOCKDEP))
 		might_alloc(gfp);
 	/* data_race(): who sets a hook does not wait for who is past this */
-	if (unlikely(size >= data_race(heap->fast_end) || gfp & heap->slow_gfp ||
-		     !chaos_is_plain(heap, size)))
+	return likely(size <= data_race(heap->fast_max) && !(gfp & heap->slow_gfp) &&
+		      chaos_is_plain(heap, size));
+}
+
+/* FAST PATH of mimalloc, for contexts of this level.  False: go the long way. */
+static __always_inline bool chaos_alloc_mi(struct chaos_heap *heap,
+					   unsigned int level, size_t size,
+					   gfp_t gfp, void **p)
+{
+	bool done;
+
+	if (!chaos_is_fast(heap, size, gfp))
 		return false;
 	preempt_disable();
 	done = mi_alloc_fast(heap, level, chaos_plain_size(heap, size), p);
@@ -399,9 +419,43 @@ static __always_inline bool chaos_alloc_fast(struct chaos_heap *heap,
 }
 
 /*
- * The rest is called last, by a jump, so that the fast path of tasks has no stack
- * frame (see Kbuild).  It finds its caller's caller, which may be reported, in its
- * own return address.
+ * FAST PATH of tlsf: no call, and no need of disabled preemption.  False: go the
+ * long way.
+ */
+static __always_inline bool chaos_alloc_tlsf(struct chaos_heap *heap,
+					     size_t size, gfp_t gfp, void **p,
+					     bool *due)
+{
+	if (!chaos_is_fast(heap, size, gfp) || unlikely(!size) ||
+	    unlikely(!tlsf_alloc_fast(heap, chaos_plain_size(heap, size), p, due)))
+		return false;
+	if (CHAOS_SAN)
+		chaos_san_alloc(heap, *p, size, gfp);
+	return true;
+}
+
+/* FAST PATH of evl. */
+static __always_inline void *chaos_alloc_evl(struct chaos_heap *heap, size_t size,
+					     gfp_t gfp, unsigned long caller)
+{
+	void *p;
+
+	if (!chaos_is_fast(heap, size, gfp) || unlikely(!size))
+		return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
+	preempt_disable();
+	p = evl_alloc(heap, chaos_plain_size(heap, size), CHAOS_MIN_ALIGN);
+	preempt_enable();
+	if (unlikely(!p))
+		return chaos_alloc_starved(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
+	chaos_san_alloc(heap, p, size, gfp);
+	return p;
+}
+
+/*
+ * What follows is called last, by a jump, so that the fast paths before it have no
+ * stack frame (see Kbuild).  It finds its caller's caller, which may be reported, in
+ * its own return address: to look at that makes the compiler set a frame up.
+ * (Should it make a call of the jump, then reports name chaos_alloc() as the caller.)
  */
 static __always_inline void *chaos_alloc_other(struct chaos_heap *heap, size_t size,
 					       gfp_t gfp, unsigned long caller)
@@ -410,7 +464,7 @@ static __always_inline void *chaos_alloc_other(struct chaos_heap *heap, size_t s
 
 	/* A task can be preempted here, but for interrupts nothing changes. */
 	if (!mi_in_plain_task() &&
-	    chaos_alloc_fast(heap, interrupt_context_level(), size, gfp, &p))
+	    chaos_alloc_mi(heap, interrupt_context_level(), size, gfp, &p))
 		return p;
 	return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
 }
@@ -420,16 +474,59 @@ static noinline __kprobes void *chaos_alloc_rest(size_t size, gfp_t gfp)
 	return chaos_alloc_other(chaos_default, size, gfp, _RET_IP_);
 }
 
-/* The other engines have no fast path. */
-static noinline __kprobes void *chaos_alloc_locked(size_t size, gfp_t gfp)
-{
-	return chaos_alloc_slow(chaos_default, size, CHAOS_MIN_ALIGN, gfp, _RET_IP_);
-}
-
 static noinline __kprobes void *chaos_heap_alloc_rest(struct chaos_heap *heap,
 						      size_t size, gfp_t gfp)
 {
 	return chaos_alloc_other(heap, size, gfp, _RET_IP_);
+}
+
+static noinline __kprobes void *chaos_default_alloc_slow(size_t size, gfp_t gfp)
+{
+	return chaos_alloc_slow(chaos_default, size, CHAOS_MIN_ALIGN, gfp, _RET_IP_);
+}
+
+static noinline __kprobes void *
+chaos_heap_alloc_slow(struct chaos_heap *heap, size_t size, gfp_t gfp)
+{
+	return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, _RET_IP_);
+}
+
+static noinline void *chaos_wake_for(struct chaos_heap *heap, void *p)
+{
+	chaos_wake_grower(heap);
+	return p;
+}
+
+static noinline __kprobes void *chaos_default_alloc_tlsf(size_t size, gfp_t gfp)
+{
+	bool due;
+	void *p;
+
+	if (unlikely(!chaos_alloc_tlsf(chaos_default, size, gfp, &p, &due)))
+		return chaos_default_alloc_slow(size, gfp);
+	return unlikely(due) ? chaos_wake_for(chaos_default, p) : p;
+}
+
+static noinline __kprobes void *
+chaos_heap_alloc_tlsf(struct chaos_heap *heap, size_t size, gfp_t gfp)
+{
+	bool due;
+	void *p;
+
+	if (unlikely(!chaos_alloc_tlsf(heap, size, gfp, &p, &due)))
+		return chaos_heap_alloc_slow(heap, size, gfp);
+	return unlikely(due) ? chaos_wake_for(heap, p) : p;
+}
+
+static noinline __kprobes void *chaos_default_alloc_evl(size_t size, gfp_t gfp)
+{
+	return chaos_alloc_evl(chaos_default, size, gfp, _RET_IP_);
+}
+
+static noinline __kprobes void *
+chaos_heap_alloc_evl(struct chaos_heap *heap, size_t size, gfp_t gfp)
+{
+	return chaos_alloc_evl(heap, size, gfp, _RET_IP_);
 }
 
 /**
@@ -450,9 +547,11 @@ __kprobes void *chaos_alloc(size_t size, gfp_t gfp)
 	void *p;
 
 	if (!static_branch_likely(&chaos_default_is_mi))
-		return chaos_alloc_locked(size, gfp);
+		return static_branch_unlikely(&chaos_default_is_evl) ?
+			chaos_default_alloc_evl(size, gfp) :
+			chaos_default_alloc_tlsf(size, gfp);
 	if (mi_in_plain_task() &&
-	    likely(chaos_alloc_fast(chaos_default, MI_TASK, size, gfp, &p)))
+	    likely(chaos_alloc_mi(chaos_default, MI_TASK, size, gfp, &p)))
 		return p;
 	return chaos_alloc_rest(size, gfp);
 }
@@ -489,15 +588,41 @@ void *chaos_calloc(size_t n, size_t size, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(chaos_calloc);
 
+/* For tlsf, in the usual case; else NULL. */
+static __always_inline void *chaos_alloc_aligned_tlsf(struct chaos_heap *heap,
+						      size_t size, size_t align,
+						      gfp_t gfp)
+{
+	bool due;
+	void *p;
+
+	if (!chaos_is_fast(heap, size, gfp) || unlikely(!size) ||
+	    unlikely(!tlsf_alloc_aligned_fast(heap, chaos_plain_size(heap, size),
+					      align, &p, &due)))
+		return NULL;
+	if (CHAOS_SAN)
+		chaos_san_alloc(heap, p, size, gfp);
+	if (unlikely(due))
+		chaos_wake_grower(heap);
+	return p;
+}
+
 static void *chaos_do_alloc_aligned(struct chaos_heap *heap, size_t size,
 				    size_t align, gfp_t gfp,
 				    unsigned long caller)
 {
+	void *p;
+
 	if (!is_power_of_2(align) || align > CHAOS_MAX_ALIGN) {
 		pr_warn_ratelimited("heap %s: %pS: %zu is no alignment: a power of two up to %lu is\n",
 				    heap->name, (void *)caller, align,
 				    CHAOS_MAX_ALIGN);
 		return NULL;
+	}
+	if (heap->engine == &chaos_tlsf_engine && align > CHAOS_MIN_ALIGN) {
+		p = chaos_alloc_aligned_tlsf(heap, size, align, gfp);
+		if (likely(p))
+			return p;
 	}
 	return chaos_alloc_slow(heap, size, max(align, (size_t)CHAOS_MIN_ALIGN),
 				gfp, caller);
@@ -522,15 +647,14 @@ EXPORT_SYMBOL_GPL(chaos_alloc_aligned);
 
 /* --------------------------------- freeing -------------------------------- */
 
-/* Direct calls for the default heap; @heap is that one. */
+/* How a path finds the engine's free(); evl's is in line. */
+typedef enum chaos_verdict (*chaos_free_fn)(struct chaos_heap *heap,
+					    struct chaos_pool *pool, void *p);
+
 static __always_inline enum chaos_verdict
-chaos_default_free(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
+chaos_free_any(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 {
-	if (static_branch_likely(&chaos_default_is_mi))
-		return mi_free(heap, pool, p);
-	if (static_branch_unlikely(&chaos_default_is_evl))
-		return evl_free(heap, pool, p);
-	return tlsf_op_free(heap, pool, p);
+	return heap->engine->free(heap, pool, p);
 }
 
 /* The engine takes the block at @p back, and decides whether it was live. */
@@ -580,9 +704,9 @@ static noinline void chaos_free_slow(struct chaos_heap *heap, void *p,
 		chaos_report(heap, p, verdict, caller);
 }
 
-/* In whatever pool, of whatever engine, by whatever context. */
+/* In whatever pool, by whatever context. */
 static __always_inline void chaos_free_inline(struct chaos_heap *heap,
-					      const void *p, bool is_default,
+					      const void *p, chaos_free_fn fn,
 					      unsigned long caller)
 {
 	enum chaos_verdict verdict;
@@ -595,14 +719,13 @@ static __always_inline void chaos_free_inline(struct chaos_heap *heap,
 		return;
 	}
 	preempt_disable();
-	if (is_default && !static_branch_likely(&chaos_default_is_mi))
-		pool = chaos_pool_in(heap, p, &verdict);
-	else
+	/* mimalloc's is the only engine that has a main pool. */
+	if (fn == mi_free)
 		pool = chaos_pool_guess(heap, READ_ONCE(heap->main_pool), p, &verdict);
+	else
+		pool = chaos_pool_in(heap, p, &verdict);
 	if (likely(pool))
-		verdict = is_default ?
-			chaos_default_free(heap, pool, (void *)p) :
-			heap->engine->free(heap, pool, (void *)p);
+		verdict = fn(heap, pool, (void *)p);
 	preempt_enable();
 	if (unlikely(verdict != CHAOS_OK))
 		chaos_report(heap, p, verdict, caller);
@@ -611,19 +734,63 @@ static __always_inline void chaos_free_inline(struct chaos_heap *heap,
 static noinline void chaos_do_free(struct chaos_heap *heap, const void *p,
 				   unsigned long caller)
 {
-	chaos_free_inline(heap, p, false, caller);
+	chaos_free_inline(heap, p, chaos_free_any, caller);
 }
 
 /* These are called by a jump, too; see chaos_alloc_other(). */
 static noinline __kprobes void chaos_free_rest(const void *p)
 {
-	chaos_free_inline(chaos_default, p, true, _RET_IP_);
+	chaos_free_inline(chaos_default, p, mi_free, _RET_IP_);
 }
 
 static noinline __kprobes void chaos_heap_free_rest(struct chaos_heap *heap,
 						    const void *p)
 {
-	chaos_free_inline(heap, p, false, _RET_IP_);
+	chaos_free_inline(heap, p, mi_free, _RET_IP_);
+}
+
+static noinline __kprobes void chaos_default_free_evl(const void *p)
+{
+	chaos_free_inline(chaos_default, p, evl_free, _RET_IP_);
+}
+
+static noinline __kprobes void chaos_heap_free_evl(struct chaos_heap *heap,
+						   const void *p)
+{
+	chaos_free_inline(heap, p, evl_free, _RET_IP_);
+}
+
+static noinline __kprobes void chaos_default_free_slow(const void *p)
+{
+	chaos_do_free(chaos_default, p, _RET_IP_);
+}
+
+static noinline __kprobes void chaos_heap_free_slow(struct chaos_heap *heap,
+						    const void *p)
+{
+	chaos_do_free(heap, p, _RET_IP_);
+}
+
+/* FAST PATH of tlsf, which looks the pool up itself.  False: the long way. */
+static __always_inline bool chaos_free_tlsf(struct chaos_heap *heap, const void *p)
+{
+	if (unlikely(ZERO_OR_NULL_PTR(p)))
+		return true;
+	return !CHAOS_SAN_KMEMLEAK && !chaos_is_hardened(heap) &&
+	       likely(tlsf_free_fast(heap, (void *)p));
+}
+
+static noinline __kprobes void chaos_default_free_tlsf(const void *p)
+{
+	if (unlikely(!chaos_free_tlsf(chaos_default, p)))
+		chaos_default_free_slow(p);
+}
+
+static noinline __kprobes void chaos_heap_free_tlsf(struct chaos_heap *heap,
+						    const void *p)
+{
+	if (unlikely(!chaos_free_tlsf(heap, p)))
+		chaos_heap_free_slow(heap, p);
 }
 
 /* Entered with preemption disabled. */
@@ -633,7 +800,7 @@ static noinline __kprobes void chaos_free_last(struct mi_page *page)
 	preempt_enable();
 }
 
-/* FAST PATH.  False: the rest has to see to it.  NULL is in no pool, either. */
+/* FAST PATH of mimalloc.  False: the long way.  NULL is in no pool, either. */
 static __always_inline bool chaos_free_fast(struct chaos_pool **main_pool,
 					    struct chaos_heap *heap, const void *p)
 {
@@ -671,10 +838,14 @@ static __always_inline bool chaos_free_fast(struct chaos_pool **main_pool,
  */
 __kprobes void chaos_free(const void *p)
 {
-	if (static_branch_likely(&chaos_default_is_mi) &&
-	    likely(chaos_free_fast(&chaos_default_pool, chaos_default, p)))
-		return;
-	chaos_free_rest(p);
+	if (static_branch_likely(&chaos_default_is_mi)) {
+		if (unlikely(!chaos_free_fast(&chaos_default_pool, chaos_default, p)))
+			chaos_free_rest(p);
+	} else if (static_branch_unlikely(&chaos_default_is_evl)) {
+		chaos_default_free_evl(p);
+	} else {
+		chaos_default_free_tlsf(p);
+	}
 }
 EXPORT_SYMBOL_GPL(chaos_free);
 
@@ -1002,8 +1173,12 @@ __kprobes void *chaos_heap_alloc(struct chaos_heap *heap, size_t size, gfp_t gfp
 	void *p;
 
 	heap = chaos_heap_or_default(heap);
+	if (unlikely(!heap->theaps))
+		return heap->engine == &chaos_evl_engine ?
+			chaos_heap_alloc_evl(heap, size, gfp) :
+			chaos_heap_alloc_tlsf(heap, size, gfp);
 	if (mi_in_plain_task() &&
-	    likely(chaos_alloc_fast(heap, MI_TASK, size, gfp, &p)))
+	    likely(chaos_alloc_mi(heap, MI_TASK, size, gfp, &p)))
 		return p;
 	return chaos_heap_alloc_rest(heap, size, gfp);
 }
@@ -1074,9 +1249,14 @@ EXPORT_SYMBOL_GPL(chaos_heap_realloc);
 __kprobes void chaos_heap_free(struct chaos_heap *heap, const void *p)
 {
 	heap = chaos_heap_or_default(heap);
-	if (likely(chaos_free_fast(&heap->main_pool, heap, p)))
-		return;
-	chaos_heap_free_rest(heap, p);
+	if (likely(heap->theaps)) {
+		if (unlikely(!chaos_free_fast(&heap->main_pool, heap, p)))
+			chaos_heap_free_rest(heap, p);
+	} else if (heap->engine == &chaos_evl_engine) {
+		chaos_heap_free_evl(heap, p);
+	} else {
+		chaos_heap_free_tlsf(heap, p);
+	}
 }
 EXPORT_SYMBOL_GPL(chaos_heap_free);
 

@@ -66,6 +66,7 @@ struct chaos_block {
  *
  * @name: what allocator= takes
  * @natural: power-of-two sizes are aligned to their size, or to a page
+ * @fast_max: larger requests are none for the fast path
  * @init: set heap->priv up; returns 0 or -errno
  * @exit: free it; the pools have been removed already
  * @add_pool: take the memory of @pool into use; metadata goes to pool->priv and
@@ -106,6 +107,7 @@ struct chaos_block {
 struct chaos_engine {
 	const char *name;
 	bool natural;
+	size_t fast_max;
 	int (*init)(struct chaos_heap *heap);
 	void (*exit)(struct chaos_heap *heap);
 	int (*add_pool)(struct chaos_heap *heap, struct chaos_pool *pool);
@@ -171,10 +173,9 @@ struct chaos_options {
  * @engine: the algorithm; constant
  * @theaps: mimalloc's per-CPU heaps, here so that its fast path finds them
  *	with one load; constant
- * @fast_end: requests below this size may take the fast path; 0 where each
- *	allocation has to be seen (a hook is set, or blocks carry canaries), or
- *	the engine has none
- * @slow_gfp: what else keeps a request off it; beside @fast_end to be loaded with it
+ * @fast_max: requests up to this size may take the engine's fast path; 0 when each
+ *	allocation has to be seen: a hook is set, or blocks carry canaries
+ * @slow_gfp: what else keeps a request off it; beside @fast_max to be loaded with it
  * @main_pool: the largest pool, if blocks may be freed without being looked at
  *	first, else one without memory.  Where most blocks are: to find that a block
  *	is in it takes less than the map does.  Changes under @mutex; a pool that was
@@ -226,7 +227,7 @@ struct chaos_options {
 struct chaos_heap {
 	const struct chaos_engine *engine;
 	struct mi_theap __percpu *theaps;
-	u32 fast_end;
+	u32 fast_max;
 	gfp_t slow_gfp;
 	struct chaos_pool *main_pool;
 	void *priv;
@@ -288,6 +289,7 @@ static inline void chaos_keeps(struct chaos_heap *heap)
 		chaos_arm_tidy(heap);
 }
 
+/* So many bytes are held: growth may be due. */
 static inline void chaos_held_now(struct chaos_heap *heap, size_t held)
 {
 	if (unlikely(held > READ_ONCE(heap->low_mark)))
@@ -295,17 +297,24 @@ static inline void chaos_held_now(struct chaos_heap *heap, size_t held)
 }
 
 /*
- * Account for pool bytes that the engine takes for a block or a page.  The
- * caller holds the lock that orders all changes of heap->held: no atomics needed.
+ * Account for pool bytes that the engine takes for a block or a page, and return
+ * how many it holds.  The caller holds the lock that orders all changes of
+ * heap->held: no atomics needed.
  */
-static inline void chaos_hold(struct chaos_heap *heap, size_t bytes)
+static inline size_t chaos_hold_only(struct chaos_heap *heap, size_t bytes)
 {
 	size_t held = atomic_long_read(&heap->held) + bytes;
 
 	atomic_long_set(&heap->held, held);
 	if (held > heap->peak_held)
 		WRITE_ONCE(heap->peak_held, held);
-	chaos_held_now(heap, held);
+	return held;
+}
+
+/* The same, and see to growth. */
+static inline void chaos_hold(struct chaos_heap *heap, size_t bytes)
+{
+	chaos_held_now(heap, chaos_hold_only(heap, bytes));
 }
 
 /* The reverse of chaos_hold(). */

@@ -20,17 +20,22 @@
  * any address whatever if a block starts there.  The last page of a
  * free range is marked too, and both ends know the length: hence the
  * neighbours of a range are found without a search by address.  By length, free
- * ranges are found in evl_heap.bin and evl_heap.size_tree, which all pools of a
- * heap share.  Nothing is ever stored in free memory.
+ * ranges are found in a bin of their own, and from 128 MiB on in evl_heap.size_tree;
+ * all pools of a heap share these.  Nothing is ever stored in free memory.
+ *
+ * The short range that was freed last, and the page of blocks that became empty
+ * last, are kept as they are, for the next allocation may well want the same.
  *
  * Locking.  One struct chaos_lock guards everything.  query() and the checks
  * of an NMI that finds the lock taken read the map without it: the entry of
  * a live block does not change until its owner frees or resizes it.
  *
- * Time.  Blocks and ranges under 32 KiB take a fixed number of steps, longer
- * ranges a few descents of the size tree.
+ * Time.  All takes a fixed number of steps but for free ranges of 128 MiB and
+ * more, which take a few descents of the size tree.  What needs the fewest of them
+ * is in evl_fast.h.
  */
 #include <linux/bitops.h>
+#include <linux/kprobes.h>
 #include <linux/log2.h>
 #include <linux/lockdep.h>
 #include <linux/minmax.h>
@@ -43,6 +48,7 @@
 #include <linux/vmalloc.h>
 
 #include "compat.h"
+#include "evl_fast.h"
 #include "evl_heap.h"
 #include "sanitize.h"
 
@@ -55,29 +61,13 @@
 /* Pages handled by add_pool() before others get a turn. */
 #define EVL_BATCH		256
 
-/* -- The page map -- */
-
-static __always_inline struct evl_pool *evl_pool_of(struct evl_heap *evl,
-						    const struct evl_page *page)
-{
-	return evl->pools[page->slot];
-}
-
-static __always_inline unsigned long evl_page_addr(struct evl_heap *evl,
-						   const struct evl_page *page)
-{
-	struct evl_pool *ep = evl_pool_of(evl, page);
-
-	return ep->start + ((unsigned long)(page - ep->page) << EVL_PAGE_SHIFT);
-}
-
-/* The size tree's node of a range that starts at @page, if it is a long one. */
+/* The node of a long range that starts at @page. */
 static struct evl_range *evl_range_of(struct evl_heap *evl,
 				      const struct evl_page *page)
 {
 	struct evl_pool *ep = evl_pool_of(evl, page);
 
-	return &ep->range[(page - ep->page) / EVL_NR_BINS];
+	return &ep->range[(page - ep->page) / EVL_LONG];
 }
 
 static __always_inline struct evl_page *evl_range_page(struct rb_node *node)
@@ -85,83 +75,58 @@ static __always_inline struct evl_page *evl_range_page(struct rb_node *node)
 	return rb_entry(node, struct evl_range, size_node)->page;
 }
 
-/* Readers without the lock see one type or the other. */
-static __always_inline void evl_set_type(struct evl_page *page, u8 type)
-{
-	WRITE_ONCE(page->type, type);
-}
-
-static __always_inline bool evl_is_block_page(u8 type)
-{
-	return type >= EVL_MIN_LOG2;
-}
-
 static __always_inline size_t evl_to_pages(size_t size)
 {
 	return (size >> EVL_PAGE_SHIFT) + !!(size & (EVL_PAGE_SIZE - 1));
 }
 
-/* -- Rings of pages: buckets and bins -- */
-
-static __always_inline void evl_init_ring(struct evl_page *head)
-{
-	head->prev = head;
-	head->next = head;
-}
-
-static __always_inline void evl_link_page(struct evl_page *prev,
-					  struct evl_page *page,
-					  struct evl_page *next)
-{
-	page->prev = prev;
-	page->next = next;
-	prev->next = page;
-	next->prev = page;
-}
-
-static __always_inline void evl_add_page_front(struct evl_page *head,
-					       struct evl_page *page)
-{
-	evl_link_page(head, page, head->next);
-}
-
-static __always_inline void evl_add_page_back(struct evl_page *head,
-					      struct evl_page *page)
-{
-	evl_link_page(head->prev, page, head);
-}
-
-static __always_inline void evl_remove_page(struct evl_page *page)
-{
-	page->prev->next = page->next;
-	page->next->prev = page->prev;
-}
-
-VISIBLE_IF_KUNIT void evl_move_page_front(struct evl_page *head,
-					  struct evl_page *page)
-{
-	evl_remove_page(page);
-	evl_add_page_front(head, page);
-}
-EXPORT_SYMBOL_IF_KUNIT(evl_move_page_front);
-
-VISIBLE_IF_KUNIT void evl_move_page_back(struct evl_page *head,
-					 struct evl_page *page)
-{
-	evl_remove_page(page);
-	evl_add_page_back(head, page);
-}
-EXPORT_SYMBOL_IF_KUNIT(evl_move_page_back);
-
 /* -- Free ranges by size -- */
 
+/* Where in its row is the bin of @pages?  Its word, and the first bin of that. */
+static __always_inline unsigned int evl_row_word(u32 pages)
+{
+	return (pages % EVL_ROW_SIZE) / EVL_WORD_BITS;
+}
+
+static __always_inline struct evl_page **evl_row_bins(struct evl_row *row,
+						      u32 pages)
+{
+	return &row->bin[round_down(pages % EVL_ROW_SIZE, EVL_WORD_BITS)];
+}
+
+static __always_inline void evl_add_to_row(struct evl_heap *evl, struct evl_page *r)
+{
+	unsigned int word = evl_row_word(r->pages);
+	unsigned int nr = r->pages / EVL_ROW_SIZE;
+	struct evl_row *row = evl->row[nr];
+
+	evl_add_to_bin(&row->map[word], evl_row_bins(row, r->pages),
+		       r->pages % EVL_WORD_BITS, r);
+	row->words |= BIT_ULL(word);
+	evl->rows |= BIT_ULL(nr);
+}
+
+static __always_inline void evl_remove_from_row(struct evl_heap *evl, struct evl_page *r)
+{
+	unsigned int word = evl_row_word(r->pages);
+	unsigned int nr = r->pages / EVL_ROW_SIZE;
+	struct evl_row *row = evl->row[nr];
+
+	evl_remove_from_bin(&row->map[word], evl_row_bins(row, r->pages),
+			    r->pages % EVL_WORD_BITS, r);
+	if (row->map[word])
+		return;
+	row->words &= ~BIT_ULL(word);
+	if (!row->words)
+		evl->rows &= ~BIT_ULL(nr);
+}
+
 /* Into the size tree; behind those of the same length. */
-static noinline void evl_insert_long_range(struct evl_heap *evl,
-					   struct evl_page *r)
+static noinline void evl_add_to_tree(struct evl_heap *evl, struct evl_page *r,
+				     struct evl_range *range)
 {
 	struct rb_node **link = &evl->size_tree.rb_root.rb_node;
 	struct rb_node *parent = NULL;
-	struct evl_range *range;
 	u32 pages = r->pages;
 	bool leftmost = true;
 
@@ -174,49 +139,53 @@ static noinline void evl_insert_long_range(struct evl_heap *evl,
 			leftmost = false;
 		}
 	}
-	range = evl_range_of(evl, r);
-	WRITE_ONCE(range->page, r);
 	r->range = range;
 	rb_link_node(&range->size_node, parent, link);
 	rb_insert_color_cached(&range->size_node, &evl->size_tree, leftmost);
 }
 
-static noinline void evl_remove_long_range(struct evl_heap *evl,
-					   struct evl_page *r)
+static __always_inline void evl_insert_long_range(struct evl_heap *evl,
+						  struct evl_page *r)
 {
-	WRITE_ONCE(r->range->page, NULL);
-	rb_erase_cached(&r->range->size_node, &evl->size_tree);
+	struct evl_range *range = evl_range_of(evl, r);
+
+	WRITE_ONCE(range->page, r);
+	if (likely(r->pages < EVL_NR_BINS))
+		evl_add_to_row(evl, r);
+	else
+		evl_add_to_tree(evl, r, range);
 }
 
-VISIBLE_IF_KUNIT void evl_insert_range_bysize(struct evl_heap *evl,
+static __always_inline void evl_remove_long_range(struct evl_heap *evl,
+						  struct evl_page *r)
+{
+	WRITE_ONCE(evl_range_of(evl, r)->page, NULL);
+	if (likely(r->pages < EVL_NR_BINS))
+		evl_remove_from_row(evl, r);
+	else
+		rb_erase_cached(&r->range->size_node, &evl->size_tree);
+}
+
+static __always_inline void evl_insert_length(struct evl_heap *evl,
 					      struct evl_page *r)
 {
-	u32 pages = r->pages;
-
-	if (unlikely(pages >= EVL_NR_BINS)) {
+	if (unlikely(r->pages >= EVL_LONG))
 		evl_insert_long_range(evl, r);
-		return;
-	}
-	evl_add_page_front(&evl->bin[pages], r);
-	evl->bin_map |= BIT_ULL(pages);
+	else
+		evl_add_to_bin(&evl->short_map, evl->short_bin, r->pages, r);
 }
-EXPORT_SYMBOL_IF_KUNIT(evl_insert_range_bysize);
 
-VISIBLE_IF_KUNIT void evl_remove_range_bysize(struct evl_heap *evl,
+static __always_inline void evl_remove_length(struct evl_heap *evl,
 					      struct evl_page *r)
 {
-	if (unlikely(r->pages >= EVL_NR_BINS)) {
+	if (unlikely(r->pages >= EVL_LONG))
 		evl_remove_long_range(evl, r);
-		return;
-	}
-	evl_remove_page(r);
-	/* Both are the head of the bin. */
-	if (r->prev == r->next)
-		evl->bin_map &= ~BIT_ULL(r->pages);
+	else
+		evl_remove_from_bin(&evl->short_map, evl->short_bin, r->pages,
+				    r);
 }
-EXPORT_SYMBOL_IF_KUNIT(evl_remove_range_bysize);
 
-/* Would a long range with @pages stay where it is in the size tree? */
+/* Would a range with @pages stay where it is in the size tree? */
 static bool evl_order_holds(struct evl_heap *evl, struct evl_page *r, u32 pages)
 {
 	struct rb_node *node = &r->range->size_node;
@@ -249,20 +218,68 @@ static noinline struct evl_page *evl_search_tree(struct evl_heap *evl,
 	return best;
 }
 
+/* Those above bit @n, which may be the last one. */
+static __always_inline u64 evl_above_bit(u64 map, unsigned int n)
+{
+	return map & (~1ULL << n);
+}
+
+/* The first range of the row in a word of @words, which is not 0. */
+static __always_inline struct evl_page *evl_row_first(struct evl_row *row, u64 words)
+{
+	unsigned int word = __ffs64(words);
+
+	return row->bin[word * EVL_WORD_BITS + __ffs64(row->map[word])];
+}
+
+/* The shortest free range of at least @pages >= EVL_LONG that has a bin, or NULL. */
+static __always_inline struct evl_page *evl_search_rows(struct evl_heap *evl, u32 pages)
+{
+	unsigned int word = evl_row_word(pages), nr = pages / EVL_ROW_SIZE;
+	struct evl_row *row = evl->row[nr];
+	u64 map;
+
+	if (evl->rows & BIT_ULL(nr)) {
+		map = evl_from_bit(row->map[word], pages % EVL_WORD_BITS);
+		if (map)
+			return evl_row_bins(row, pages)[__ffs64(map)];
+		map = evl_above_bit(row->words, word);
+		if (map)
+			return evl_row_first(row, map);
+	}
+	map = evl_above_bit(evl->rows, nr);
+	if (!map)
+		return NULL;
+	row = evl->row[__ffs64(map)];
+	return evl_row_first(row, row->words);
+}
+
+/* The same, of all long ones. */
+static __always_inline struct evl_page *evl_search_long(struct evl_heap *evl, u32 pages)
+{
+	struct evl_page *r = NULL;
+
+	if (likely(pages < EVL_NR_BINS))
+		r = evl_search_rows(evl, pages);
+	if (likely(r))
+		return r;
+	return RB_EMPTY_ROOT(&evl->size_tree.rb_root) ?
+		NULL : evl_search_tree(evl, pages);
+}
+
 /* The shortest free range of at least @pages, or NULL. */
 static __always_inline struct evl_page *
 evl_search_shortest(struct evl_heap *evl, u32 pages)
 {
-	struct rb_node *node;
 	u64 map;
 
-	if (unlikely(pages >= EVL_NR_BINS))
-		return evl_search_tree(evl, pages);
-	map = evl->bin_map >> pages << pages;
-	if (likely(map))
-		return evl->bin[__ffs64(map)].next;
-	node = rb_first_cached(&evl->size_tree);
-	return node ? evl_range_page(node) : NULL;
+	if (pages < EVL_LONG) {
+		map = evl_from_bit(evl->short_map, pages);
+		if (map)
+			return evl->short_bin[__ffs64(map)];
+		pages = EVL_LONG;
+	}
+	return evl_search_long(evl, pages);
 }
 
 /* The same out of line, for those who are not in a hurry. */
@@ -278,31 +295,13 @@ static struct evl_page *evl_next_range(struct evl_heap *evl, struct evl_page *r)
 {
 	struct rb_node *node;
 
-	if (r->pages < EVL_NR_BINS) {
-		if (r->next != &evl->bin[r->pages])
-			return r->next;
-		return evl_search_size_ge(evl, r->pages + 1);
-	}
+	if (r->pages < EVL_NR_BINS)
+		return r->next ?: evl_search_size_ge(evl, r->pages + 1);
 	node = rb_next(&r->range->size_node);
 	return node ? evl_range_page(node) : NULL;
 }
 
 /* -- Free ranges by address -- */
-
-/*
- * Mark both ends: whoever frees the pages on either side finds the range.  This
- * stands for the address tree of the original.
- */
-VISIBLE_IF_KUNIT void evl_insert_range_byaddr(struct evl_page *r, u32 pages)
-{
-	struct evl_page *last = r + pages - 1;
-
-	last->pages = pages;
-	evl_set_type(last, EVL_FREE_END);
-	r->pages = pages;
-	evl_set_type(r, EVL_FREE);
-}
-EXPORT_SYMBOL_IF_KUNIT(evl_insert_range_byaddr);
 
 VISIBLE_IF_KUNIT void evl_remove_range_byaddr(struct evl_page *r)
 {
@@ -315,11 +314,7 @@ EXPORT_SYMBOL_IF_KUNIT(evl_remove_range_byaddr);
 VISIBLE_IF_KUNIT struct evl_page *
 evl_search_left_mergeable(struct evl_page *page)
 {
-	struct evl_page *last = page - 1;
-
-	if (last->type == EVL_FREE_END || last->type == EVL_FREE)
-		return page - last->pages;
-	return NULL;
+	return evl_ends_free(page - 1) ? page - page[-1].pages : NULL;
 }
 EXPORT_SYMBOL_IF_KUNIT(evl_search_left_mergeable);
 
@@ -334,19 +329,19 @@ EXPORT_SYMBOL_IF_KUNIT(evl_search_right_mergeable);
 static __always_inline void evl_insert_range(struct evl_heap *evl,
 					     struct evl_page *r, u32 pages)
 {
-	evl_insert_range_byaddr(r, pages);
-	evl_insert_range_bysize(evl, r);
+	evl_mark_free(r, pages);
+	evl_insert_length(evl, r);
 }
 
 static __always_inline void evl_remove_range(struct evl_heap *evl,
 					     struct evl_page *r)
 {
-	evl_remove_range_bysize(evl, r);
+	evl_remove_length(evl, r);
 	evl_remove_range_byaddr(r);
 }
 
 /* The range's place in the size tree often stays. */
-static noinline void evl_resize_long_range(struct evl_heap *evl,
+static noinline void evl_resize_huge_range(struct evl_heap *evl,
 					   struct evl_page *r, u32 pages)
 {
 	bool stays = pages >= EVL_NR_BINS && evl_order_holds(evl, r, pages);
@@ -354,20 +349,39 @@ static noinline void evl_resize_long_range(struct evl_heap *evl,
 	if (!stays)
 		evl_remove_long_range(evl, r);
 	evl_set_type(r + r->pages - 1, EVL_NONE);
-	evl_insert_range_byaddr(r, pages);
+	evl_mark_free(r, pages);
 	if (!stays)
-		evl_insert_range_bysize(evl, r);
+		evl_insert_length(evl, r);
+}
+
+/* From row to row, the node stays. */
+static __always_inline void evl_resize_long_range(struct evl_heap *evl,
+						  struct evl_page *r, u32 pages)
+{
+	if (r->pages >= EVL_NR_BINS) {
+		evl_resize_huge_range(evl, r, pages);
+		return;
+	}
+	evl_remove_from_row(evl, r);
+	evl_set_type(r + r->pages - 1, EVL_NONE);
+	evl_mark_free(r, pages);
+	if (likely(pages >= EVL_LONG && pages < EVL_NR_BINS)) {
+		evl_add_to_row(evl, r);
+		return;
+	}
+	WRITE_ONCE(evl_range_of(evl, r)->page, NULL);
+	evl_insert_length(evl, r);
 }
 
 /* Move the end of a free range. */
 static __always_inline void evl_resize_range(struct evl_heap *evl,
 					     struct evl_page *r, u32 pages)
 {
-	if (r->pages >= EVL_NR_BINS) {
+	if (r->pages >= EVL_LONG) {
 		evl_resize_long_range(evl, r, pages);
 		return;
 	}
-	evl_remove_range_bysize(evl, r);
+	evl_remove_length(evl, r);
 	evl_set_type(r + r->pages - 1, EVL_NONE);
 	evl_insert_range(evl, r, pages);
 }
@@ -393,13 +407,13 @@ evl_split_range(struct evl_heap *evl, struct evl_page *r, u32 at, u32 pages)
 	return page;
 }
 
-/* Where in the free range @r can @pages be aligned?  As high as possible. */
-static bool evl_fits_aligned(struct evl_heap *evl, struct evl_page *r,
+/* Where in the @length pages from @r can @pages be aligned?  As high as possible. */
+static bool evl_fits_aligned(struct evl_heap *evl, struct evl_page *r, u32 length,
 			     u32 pages, size_t align, u32 *at)
 {
 	unsigned long start = evl_page_addr(evl, r);
 	unsigned long last = start +
-		((unsigned long)(r->pages - pages) << EVL_PAGE_SHIFT);
+		((unsigned long)(length - pages) << EVL_PAGE_SHIFT);
 
 	last &= ~(align - 1);
 	if (last < start)
@@ -422,14 +436,14 @@ evl_search_aligned(struct evl_heap *evl, struct evl_page *first, u32 pages,
 
 	if (padded <= EVL_MAX_PAGES) {
 		r = evl_search_size_ge(evl, padded);
-		if (r && evl_fits_aligned(evl, r, pages, align, at))
+		if (r && evl_fits_aligned(evl, r, r->pages, pages, align, at))
 			return r;
 	}
 
 	r = first;
 	for (tries = 0; tries < EVL_ALIGN_TRIES; tries++) {
 		r = evl_next_range(evl, r);
-		if (!r || evl_fits_aligned(evl, r, pages, align, at))
+		if (!r || evl_fits_aligned(evl, r, r->pages, pages, align, at))
 			return r;
 	}
 	return NULL;
@@ -439,36 +453,30 @@ evl_search_aligned(struct evl_heap *evl, struct evl_page *first, u32 pages,
  * Take @pages from the free ranges.  The caller gives the first of them a
  * type; the others are EVL_NONE.
  */
-VISIBLE_IF_KUNIT struct evl_page *
-evl_reserve_page_range(struct evl_heap *evl, u32 pages, size_t align)
+static __always_inline struct evl_page *
+evl_reserve_pages(struct evl_heap *evl, u32 pages, size_t align)
 {
 	struct evl_page *r;
 	u32 at;
 
 	lockdep_assert_held(&evl->lock.raw);
 
-	if (align <= EVL_PAGE_SIZE) {
-		r = evl_search_shortest(evl, pages);
-		if (unlikely(!r))
+	r = evl_search_shortest(evl, pages);
+	if (!r)
+		return NULL;
+	at = r->pages - pages;
+	if (align > EVL_PAGE_SIZE &&
+	    !evl_fits_aligned(evl, r, r->pages, pages, align, &at)) {
+		r = evl_search_aligned(evl, r, pages, align, &at);
+		if (!r)
 			return NULL;
-		at = r->pages - pages;
-	} else {
-		r = evl_search_shortest(evl, pages);
-		if (unlikely(!r))
-			return NULL;
-		if (!evl_fits_aligned(evl, r, pages, align, &at)) {
-			r = evl_search_aligned(evl, r, pages, align, &at);
-			if (!r)
-				return NULL;
-		}
 	}
 	return evl_split_range(evl, r, at, pages);
 }
-EXPORT_SYMBOL_IF_KUNIT(evl_reserve_page_range);
 
 /* Give back @pages from @page on, all EVL_NONE. */
-VISIBLE_IF_KUNIT void evl_release_page_range(struct evl_heap *evl,
-					     struct evl_page *page, u32 pages)
+noinline void evl_release_page_range(struct evl_heap *evl,
+				     struct evl_page *page, u32 pages)
 {
 	struct evl_page *right = evl_search_right_mergeable(page + pages);
 	struct evl_page *left = evl_search_left_mergeable(page);
@@ -488,194 +496,246 @@ EXPORT_SYMBOL_IF_KUNIT(evl_release_page_range);
 
 /* -- What is used -- */
 
-static __always_inline void evl_use_pages(struct evl_heap *evl,
-					  struct evl_use *use,
-					  struct evl_page *page, u32 pages)
+/* Either the heap holds more than ever before, or the ranges do, or neither. */
+noinline void evl_new_peak(struct evl_heap *evl)
 {
-	evl_pool_of(evl, page)->used += pages;
-	use->pages += pages;
-	if (use->pages > use->peak_pages)
-		use->peak_pages = use->pages;
-	chaos_hold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
+	size_t held = atomic_long_read(&evl->heap->held);
+	size_t *peak_pages = &evl->ranges.peak_pages;
+
+	if (held > evl->heap->peak_held)
+		WRITE_ONCE(evl->heap->peak_held, held);
+	*peak_pages = max(*peak_pages, evl_range_pages(evl));
+	evl->watch = min(evl->heap->peak_held,
+			 (*peak_pages + evl->block_pages) << EVL_PAGE_SHIFT);
 }
 
-static __always_inline void evl_unuse_pages(struct evl_heap *evl,
-					    struct evl_use *use,
-					    struct evl_page *page, u32 pages)
+static __always_inline void evl_use_block_page(struct evl_heap *evl,
+					       struct evl_bucket *bucket,
+					       const struct evl_page *page)
 {
-	evl_pool_of(evl, page)->used -= pages;
-	use->pages -= pages;
-	chaos_unhold(evl->heap, (size_t)pages << EVL_PAGE_SHIFT);
+	struct evl_use *use = &bucket->use;
+
+	use->peak_pages = max(use->peak_pages, ++use->pages);
+	evl->block_pages++;
+	evl_pool_of(evl, page)->used++;
+	chaos_hold(evl->heap, EVL_PAGE_SIZE);
+}
+
+/* The ranges' peak is reached with a page less now. */
+static __always_inline void evl_unuse_block_page(struct evl_heap *evl,
+						 struct evl_bucket *bucket,
+						 const struct evl_page *page)
+{
+	bucket->use.pages--;
+	evl->block_pages--;
+	evl->watch -= min(evl->watch, EVL_PAGE_SIZE);
+	evl_pool_of(evl, page)->used--;
+	chaos_unhold(evl->heap, EVL_PAGE_SIZE);
+}
+
+/* -- What is kept although it is not used -- */
+
+static noinline void evl_drop_kept(struct evl_heap *evl)
+{
+	struct evl_page *kept = evl->kept;
+
+	if (!kept)
+		return;
+	evl->kept = NULL;
+	evl->kept_pages = 0;
+	evl_merge_kept(evl, kept);
+}
+
+/* The page of blocks that is kept although it is empty, or NULL. */
+static struct evl_page *evl_spare(struct evl_heap *evl)
+{
+	struct evl_page *page = evl->spare;
+
+	return page && page->busy == evl_bucket_of(evl, page->type)->empty ?
+		page : NULL;
 }
 
 /* -- Pages of blocks -- */
 
-/* @page has room; does another one? */
-static bool evl_has_other_room(struct evl_bucket *bucket, struct evl_page *page)
+/* An empty page is none of blocks any longer. */
+static __always_inline void evl_close_page(struct evl_heap *evl,
+					   struct evl_page *page)
 {
-	return bucket->head.next != page || page->next->busy != EVL_ALL_BUSY;
-}
+	struct evl_bucket *bucket = evl_bucket_of(evl, page->type);
 
-/* Return an empty page of blocks to the free ranges. */
-static void evl_drop_page(struct evl_heap *evl, struct evl_bucket *bucket,
-			  struct evl_page *page)
-{
-	if (page == bucket->spare)
-		bucket->spare = NULL;
 	evl_remove_page(page);
 	evl_set_type(page, EVL_NONE);
-	evl_unuse_pages(evl, &bucket->use, page, 1);
-	evl_release_page_range(evl, page, 1);
+	evl_unuse_block_page(evl, bucket, page);
 }
 
-/* The page that is kept although it is empty, or NULL. */
-static struct evl_page *evl_spare(struct evl_bucket *bucket)
+/* Return it to the free ranges. */
+static __always_inline void evl_drop_page(struct evl_heap *evl,
+					  struct evl_page *page)
 {
-	struct evl_page *page = bucket->spare;
-
-	return page && page->busy == bucket->empty ? page : NULL;
+	evl_close_page(evl, page);
+	evl_release_short(evl, page, 1);
 }
 
-/* Return all of these, or those of one pool; true if there was any. */
-static bool evl_drop_spares(struct evl_heap *evl, struct evl_pool *of)
+static noinline void evl_drop_spare(struct evl_heap *evl)
 {
-	struct evl_page *page;
-	bool dropped = false;
-	unsigned int i;
+	struct evl_page *page = evl_spare(evl);
 
-	for (i = 0; i < EVL_NR_BUCKETS; i++) {
-		page = evl_spare(&evl->bucket[i]);
-		if (page && (!of || evl_pool_of(evl, page) == of)) {
-			evl_drop_page(evl, &evl->bucket[i], page);
-			dropped = true;
-		}
+	evl->spare = NULL;
+	if (page)
+		evl_drop_page(evl, page);
+}
+
+/* Pages of the free range that starts at @page, or of what is kept there. */
+static __always_inline u32 evl_idle_from(const struct evl_page *page,
+					 const struct evl_page *spare)
+{
+	if (page->type == EVL_FREE || page->type == EVL_KEPT)
+		return page->pages;
+	return page == spare;
+}
+
+/* The same for what ends where @end starts. */
+static __always_inline u32 evl_idle_before(const struct evl_heap *evl,
+					   const struct evl_page *end,
+					   const struct evl_page *spare)
+{
+	if (evl_ends_free(end - 1))
+		return end[-1].pages;
+	if (evl->kept && evl->kept + evl->kept_pages == end)
+		return evl->kept_pages;
+	return end - 1 == spare;
+}
+
+/* The range @page is neither free nor kept any longer, but part of another one. */
+static __always_inline void evl_dissolve(struct evl_heap *evl,
+					 struct evl_page *page)
+{
+	if (page->type == EVL_FREE) {
+		evl_remove_range(evl, page);
+	} else if (page->type == EVL_KEPT) {
+		evl_set_type(page, EVL_NONE);
+		evl_unuse_pages(evl, evl_pool_of(evl, page), page->pages);
+		evl->kept = NULL;
+		evl->kept_pages = 0;
+	} else {
+		evl_close_page(evl, page);
+		evl->spare = NULL;
 	}
-	return dropped;
 }
 
-static struct evl_page *evl_take_pages(struct evl_heap *evl,
-				       struct evl_use *use, u32 pages,
-				       size_t align)
+/* Take @pages out of what would be one free range if @page was not kept. */
+static struct evl_page *evl_reserve_around(struct evl_heap *evl,
+					   struct evl_page *page, u32 pages,
+					   size_t align)
 {
-	struct evl_page *page;
+	struct evl_page *spare = evl_spare(evl), *start = page, *end = page;
+	u32 n, at, tail;
 
-	/* Not for long: one who dropped all finds none to drop. */
-	while (unlikely(!(page = evl_reserve_page_range(evl, pages, align)))) {
-		if (!evl_drop_spares(evl, NULL))
-			return NULL;
+	while ((n = evl_idle_before(evl, start, spare)))
+		start -= n;
+	while ((n = evl_idle_from(end, spare)))
+		end += n;
+	if (end - start < pages ||
+	    !evl_fits_aligned(evl, start, end - start, pages, align, &at))
+		return NULL;
+
+	for (page = start; page < end; page += n) {
+		n = evl_idle_from(page, spare);
+		evl_dissolve(evl, page);
 	}
-	evl_use_pages(evl, use, page, pages);
+	if (at)
+		evl_insert_range(evl, start, at);
+	tail = end - start - at - pages;
+	if (unlikely(tail))
+		evl_insert_range(evl, start + at + pages, tail);
+	return start + at;
+}
+
+/* As much as can be free around the @pages that are kept at @page. */
+static size_t evl_room_around(const struct evl_page *page, u32 pages)
+{
+	return (size_t)evl_pages_before(page) + pages +
+	       evl_pages_behind(page + pages);
+}
+
+/*
+ * There is no free range for @pages, but there may be one around what is kept.  Whoever
+ * finds no memory shall not find out slowly: nothing is merged in vain, or only to
+ * be split again.
+ */
+static noinline struct evl_page *evl_reserve_kept(struct evl_heap *evl,
+						  u32 pages, size_t align)
+{
+	struct evl_page *page = NULL, *spare = evl_spare(evl);
+	size_t room = 0;
+
+	if (evl->kept)
+		room += evl_room_around(evl->kept, evl->kept_pages);
+	if (spare)
+		room += evl_room_around(spare, 1);
+	if (room < pages)
+		return NULL;
+	if (evl->kept)
+		page = evl_reserve_around(evl, evl->kept, pages, align);
+	if (!page && spare)
+		page = evl_reserve_around(evl, spare, pages, align);
 	return page;
 }
 
+static __always_inline struct evl_page *
+evl_take_pages(struct evl_heap *evl, u32 pages, size_t align)
+{
+	struct evl_page *page;
+
+	page = evl_reserve_pages(evl, pages, align);
+	return likely(page) ? page : evl_reserve_kept(evl, pages, align);
+}
+
 /* A fresh page of blocks at the front of the ring. */
-static noinline struct evl_page *
+noinline struct evl_page *
 evl_add_block_page(struct evl_heap *evl, struct evl_bucket *bucket,
 		   unsigned int log2)
 {
-	struct evl_page *page = evl_take_pages(evl, &bucket->use, 1,
-					       CHAOS_MIN_ALIGN);
+	struct evl_page *page = evl_take_pages(evl, 1, CHAOS_MIN_ALIGN);
 
 	if (unlikely(!page))
 		return NULL;
+	evl_use_block_page(evl, bucket, page);
 	WRITE_ONCE(page->busy, bucket->empty);
 	evl_set_type(page, log2);
 	evl_add_page_front(&bucket->head, page);
 	return page;
 }
 
-static __always_inline void *evl_alloc_block(struct evl_heap *evl,
-					     unsigned int log2)
-{
-	struct evl_bucket *bucket = evl_bucket_of(evl, log2);
-	struct evl_page *page = bucket->head.next;
-	unsigned int bit;
-	u32 busy;
-
-	if (unlikely(page->busy == EVL_ALL_BUSY)) {
-		page = evl_add_block_page(evl, bucket, log2);
-		if (unlikely(!page))
-			return NULL;
-	}
-	busy = page->busy;
-	bit = __ffs(~busy & EVL_ALL_BUSY);
-	busy |= 1U << bit;
-	WRITE_ONCE(page->busy, busy);
-	if (unlikely(busy == EVL_ALL_BUSY))
-		evl_move_page_back(&bucket->head, page);
-	bucket->use.allocs++;
-	return (void *)(evl_page_addr(evl, page) + (bit << log2));
-}
-
 /*
- * Keep an empty page if it is the only one with room: the next allocation would
- * have to fetch one again.
+ * Keep the page: the next allocation would have to fetch one again.  The one that
+ * was kept before goes.
  */
-static noinline void evl_page_emptied(struct evl_heap *evl,
-				      struct evl_bucket *bucket,
-				      struct evl_page *page)
+noinline void evl_page_emptied(struct evl_heap *evl, struct evl_page *page)
 {
-	if (evl_has_other_room(bucket, page))
-		evl_drop_page(evl, bucket, page);
-	else
-		bucket->spare = page;
-}
+	struct evl_page *spare = evl_spare(evl);
 
-static __always_inline enum chaos_verdict
-evl_free_block(struct evl_heap *evl, struct evl_page *page, unsigned int log2,
-	       unsigned long offset, void *p)
-{
-	struct evl_bucket *bucket = evl_bucket_of(evl, log2);
-	u32 bit = 1U << ((offset & (EVL_PAGE_SIZE - 1)) >> log2);
-	u32 busy = page->busy;
-
-	if (unlikely(offset & ((1UL << log2) - 1)))
-		return CHAOS_INTERIOR;
-	if (unlikely(!(busy & bit)))
-		return CHAOS_FREED;
-
-	chaos_san_free(evl->heap, p, 1UL << log2);
-	WRITE_ONCE(page->busy, busy & ~bit);
-	bucket->use.frees++;
-	if (unlikely(busy == EVL_ALL_BUSY))
-		evl_move_page_front(&bucket->head, page);
-	else if (unlikely((busy & ~bit) == bucket->empty))
-		evl_page_emptied(evl, bucket, page);
-	return CHAOS_OK;
+	evl->spare = page;
+	if (spare)
+		evl_drop_page(evl, spare);
 }
 
 /* -- Blocks of whole pages -- */
 
-static void *evl_alloc_range(struct evl_heap *evl, size_t size, size_t align)
+/* Not as evl_alloc_short() wants it. */
+noinline void *evl_alloc_range(struct evl_heap *evl, size_t size, size_t align)
 {
 	size_t pages = evl_to_pages(size);
-	size_t natural = align;
 	struct evl_page *page;
 
 	if (unlikely(pages > EVL_MAX_PAGES))
 		return NULL;
-	if (is_power_of_2(size) && size <= PAGE_SIZE && size > align)
-		natural = size;
-
-	page = evl_take_pages(evl, &evl->ranges, pages, natural);
+	page = evl_take_pages(evl, pages, evl_range_mask(size, align) + 1);
 	if (unlikely(!page))
 		return NULL;
-	page->pages = pages;
-	page->align = __fls(align);
-	evl_set_type(page, EVL_RANGE);
-	evl->ranges.allocs++;
-	return (void *)evl_page_addr(evl, page);
-}
-
-static void evl_free_range(struct evl_heap *evl, struct evl_page *page, void *p)
-{
-	u32 pages = page->pages;
-
-	chaos_san_free(evl->heap, p, (size_t)pages << EVL_PAGE_SHIFT);
-	evl->ranges.frees++;
-	evl_set_type(page, EVL_NONE);
-	evl_unuse_pages(evl, &evl->ranges, page, pages);
-	evl_release_page_range(evl, page, pages);
+	evl_use_pages(evl, evl_pool_of(evl, page), pages);
+	return evl_open_range(evl, page, pages, align,
+			      evl_page_addr(evl, page));
 }
 
 static void evl_shrink_range(struct evl_heap *evl, struct evl_page *page,
@@ -683,8 +743,10 @@ static void evl_shrink_range(struct evl_heap *evl, struct evl_page *page,
 {
 	u32 less = page->pages - pages;
 
+	if (page + page->pages == evl->kept)
+		evl_drop_kept(evl);
 	WRITE_ONCE(page->pages, pages);
-	evl_unuse_pages(evl, &evl->ranges, page, less);
+	evl_unuse_pages(evl, evl_pool_of(evl, page), less);
 	evl_release_page_range(evl, page + pages, less);
 }
 
@@ -692,14 +754,16 @@ static void evl_shrink_range(struct evl_heap *evl, struct evl_page *page,
 static bool evl_grow_range(struct evl_heap *evl, struct evl_page *page,
 			   u32 pages)
 {
-	struct evl_page *right = evl_search_right_mergeable(page + page->pages);
+	struct evl_page *right = page + page->pages;
 	u32 more = pages - page->pages;
 
-	if (!right || right->pages < more)
+	if (right == evl->kept)
+		evl_drop_kept(evl);
+	if (evl_pages_behind(right) < more)
 		return false;
 	evl_split_range(evl, right, 0, more);
 	WRITE_ONCE(page->pages, pages);
-	evl_use_pages(evl, &evl->ranges, page, more);
+	evl_use_pages(evl, evl_pool_of(evl, page), more);
 	return true;
 }
 
@@ -707,7 +771,7 @@ static bool evl_grow_range(struct evl_heap *evl, struct evl_page *page,
 
 /*
  * @page is EVL_NONE; is it in free memory?  Either what it is in starts within
- * EVL_NR_BINS pages, or that is long and, if free, has a node.  If the node is
+ * EVL_LONG pages, or that is long and, if free, has a node.  If the node is
  * too far away, say no: the pointer is wrong either way.
  */
 static bool evl_in_free_range(const struct evl_pool *ep,
@@ -717,12 +781,12 @@ static bool evl_in_free_range(const struct evl_pool *ep,
 	const struct evl_page *r;
 	u8 type;
 
-	for (i = 1; i <= min_t(size_t, n, EVL_NR_BINS); i++) {
+	for (i = 1; i <= min_t(size_t, n, EVL_LONG); i++) {
 		type = READ_ONCE(page[-i].type);
 		if (type != EVL_NONE)
-			return type == EVL_FREE;
+			return type == EVL_FREE || type == EVL_KEPT;
 	}
-	slot = n / EVL_NR_BINS;
+	slot = n / EVL_LONG;
 	for (i = 0; i <= min_t(size_t, slot, EVL_LOOK_BACK); i++) {
 		r = READ_ONCE(ep->range[slot - i].page);
 		if (r && r <= page)
@@ -731,12 +795,13 @@ static bool evl_in_free_range(const struct evl_pool *ep,
 	return false;
 }
 
-static noinline enum chaos_verdict
+noinline enum chaos_verdict
 evl_not_a_block(const struct evl_pool *ep, const struct evl_page *page)
 {
 	switch (READ_ONCE(page->type)) {
 	case EVL_FREE:
 	case EVL_FREE_END:
+	case EVL_KEPT:
 		return CHAOS_FREED;
 	case EVL_NONE:
 		return evl_in_free_range(ep, page) ? CHAOS_FREED :
@@ -777,23 +842,8 @@ static enum chaos_verdict evl_look_up(const struct evl_pool *ep, const void *p,
 	return evl_not_a_block(ep, page);
 }
 
-static __always_inline enum chaos_verdict
-evl_free_locked(struct evl_heap *evl, struct evl_pool *ep, void *p)
-{
-	unsigned long offset = (unsigned long)p - ep->start;
-	struct evl_page *page = &ep->page[offset >> EVL_PAGE_SHIFT];
-	u8 type = page->type;
-
-	if (likely(evl_is_block_page(type)))
-		return evl_free_block(evl, page, type, offset, p);
-	if (unlikely(type != EVL_RANGE || (offset & (EVL_PAGE_SIZE - 1))))
-		return evl_not_a_block(ep, page);
-	evl_free_range(evl, page, p);
-	return CHAOS_OK;
-}
-
 /* In NMI, while somebody else has the lock. */
-VISIBLE_IF_KUNIT noinline enum chaos_verdict
+noinline enum chaos_verdict
 evl_free_unlocked(struct evl_heap *evl, struct evl_pool *ep, void *p)
 {
 	enum chaos_verdict verdict;
@@ -821,21 +871,11 @@ static void evl_free_deferred(struct evl_heap *evl, void *p)
 		chaos_report(evl->heap, p, verdict, _RET_IP_);
 }
 
-static noinline void evl_drain(struct evl_heap *evl)
+noinline void evl_drain(struct evl_heap *evl)
 {
 #define evl_free_one(p) evl_free_deferred(evl, p)
 	chaos_drain_deferred(&evl->lock, evl_free_one);
 #undef evl_free_one
-}
-
-/* False only in NMI. */
-static __always_inline bool evl_lock(struct evl_heap *evl, unsigned long *flags)
-{
-	if (unlikely(!chaos_lock(&evl->lock, flags)))
-		return false;
-	if (unlikely(!llist_empty(&evl->lock.deferred)))
-		evl_drain(evl);
-	return true;
 }
 
 /* In task context. */
@@ -846,36 +886,18 @@ static __always_inline void evl_lock_task(struct evl_heap *evl,
 	evl_drain(evl);
 }
 
-static __always_inline void evl_unlock(struct evl_heap *evl,
-				       unsigned long flags)
-{
-	chaos_unlock(&evl->lock, flags);
-}
-
 /* -- The engine's operations -- */
 
-static __always_inline void *evl_alloc_locked(struct evl_heap *evl, size_t size,
-					      size_t align)
+/* For heaps that are not the default one. */
+__kprobes void *evl_op_alloc(struct chaos_heap *heap, size_t size, size_t align)
 {
-	/* All ones below the power of two that size and alignment fit into. */
-	size_t ones = (size - 1) | (align - 1) | (EVL_MIN_BLOCK - 1);
-
-	if (likely(ones < 1UL << EVL_MAX_LOG2))
-		return evl_alloc_block(evl, __fls(ones) + 1);
-	return evl_alloc_range(evl, size, align);
+	return evl_alloc(heap, size, align);
 }
 
-void *evl_alloc(struct chaos_heap *heap, size_t size, size_t align)
+static __kprobes enum chaos_verdict evl_op_free(struct chaos_heap *heap,
+						struct chaos_pool *pool, void *p)
 {
-	struct evl_heap *evl = heap->priv;
-	unsigned long flags;
-	void *p;
-
-	if (unlikely(!evl_lock(evl, &flags)))
-		return NULL;
-	p = evl_alloc_locked(evl, size, align);
-	evl_unlock(evl, flags);
-	return p;
+	return evl_free(heap, pool, p);
 }
 
 /* As many blocks as one turn of the lock is good for. */
@@ -907,20 +929,6 @@ static size_t evl_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
 		done += got;
 	} while (got == batch && done < n);
 	return done;
-}
-
-enum chaos_verdict evl_free(struct chaos_heap *heap, struct chaos_pool *pool,
-			    void *p)
-{
-	struct evl_heap *evl = heap->priv;
-	enum chaos_verdict verdict;
-	unsigned long flags;
-
-	if (unlikely(!evl_lock(evl, &flags)))
-		return evl_free_unlocked(evl, pool->priv, p);
-	verdict = evl_free_locked(evl, pool->priv, p);
-	evl_unlock(evl, flags);
-	return verdict;
 }
 
 /*
@@ -1029,7 +1037,8 @@ static void evl_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats)
 		evl_add_stats(stats, use, evl_live(use) << (i + EVL_MIN_LOG2));
 	}
 	use = &evl->ranges;
-	evl_add_stats(stats, use, use->pages << EVL_PAGE_SHIFT);
+	evl_add_stats(stats, use,
+		      (evl_range_pages(evl) - evl->kept_pages) << EVL_PAGE_SHIFT);
 	evl_unlock(evl, flags);
 }
 
@@ -1041,11 +1050,14 @@ static size_t evl_class_stats(struct chaos_heap *heap,
 	struct evl_use use[EVL_NR_BUCKETS + 1];
 	unsigned long flags;
 	unsigned int i;
+	size_t kept;
 
 	evl_lock_task(evl, &flags);
 	for (i = 0; i < EVL_NR_BUCKETS; i++)
 		use[i] = evl->bucket[i].use;
 	use[i] = evl->ranges;
+	use[i].pages = evl_range_pages(evl);
+	kept = (size_t)evl->kept_pages << EVL_PAGE_SHIFT;
 	evl_unlock(evl, flags);
 
 	for (i = 0; i < ARRAY_SIZE(use) && i < n; i++) {
@@ -1059,7 +1071,8 @@ static size_t evl_class_stats(struct chaos_heap *heap,
 			.peak_pages	= use[i].peak_pages,
 			.page_bytes	= bytes,
 			.live_blocks	= evl_live(&use[i]),
-			.live_bytes	= bucket ? evl_live(&use[i]) * size : bytes,
+			.live_bytes	= bucket ? evl_live(&use[i]) * size :
+						   bytes - kept,
 			.allocs		= use[i].allocs,
 			.local_frees	= use[i].frees,
 		};
@@ -1073,8 +1086,10 @@ static bool evl_collect(struct chaos_heap *heap, bool force)
 	unsigned long flags;
 
 	evl_lock_task(evl, &flags);
-	if (force)
-		evl_drop_spares(evl, NULL);
+	if (force) {
+		evl_drop_spare(evl);
+		evl_drop_kept(evl);
+	}
 	evl_unlock(evl, flags);
 	return false;
 }
@@ -1104,8 +1119,6 @@ static int evl_init(struct chaos_heap *heap)
 	chaos_lock_init(&evl->lock);
 	evl->heap = heap;
 	evl->size_tree = RB_ROOT_CACHED;
-	for (i = 0; i < EVL_NR_BINS; i++)
-		evl_init_ring(&evl->bin[i]);
 	for (i = 0; i < EVL_NR_BUCKETS; i++) {
 		struct evl_bucket *bucket = &evl->bucket[i];
 
@@ -1120,7 +1133,10 @@ static int evl_init(struct chaos_heap *heap)
 static void evl_exit(struct chaos_heap *heap)
 {
 	struct evl_heap *evl = heap->priv;
+	unsigned int i;
 
+	for (i = 0; i < EVL_NR_ROWS; i++)
+		kvfree(evl->row[i]);
 	kvfree(evl->pools);
 	kfree(evl);
 	heap->priv = NULL;
@@ -1156,12 +1172,50 @@ static int evl_get_slot(struct evl_heap *evl)
 	return slot;
 }
 
+/*
+ * Make row @nr have @bins bins.  Its ranges do not know where their bin is, but by
+ * their length.
+ */
+static int evl_grow_row(struct evl_heap *evl, unsigned int nr, u32 bins)
+{
+	struct evl_row *old = evl->row[nr], *row;
+	unsigned long flags;
+
+	if (old && old->nr >= bins)
+		return 0;
+	row = kvzalloc(struct_size(row, bin, bins), GFP_KERNEL);
+	if (!row)
+		return -ENOMEM;
+	evl_lock_task(evl, &flags);
+	if (old)
+		memcpy(row, old, struct_size(old, bin, old->nr));
+	row->nr = bins;
+	evl->row[nr] = row;
+	evl_unlock(evl, flags);
+	kvfree(old);
+	return 0;
+}
+
+/* Bins for all lengths of free ranges that a pool of @nr_pages can have. */
+VISIBLE_IF_KUNIT int evl_add_bins(struct evl_heap *evl, size_t nr_pages)
+{
+	size_t bins = min(round_up(nr_pages + 1, EVL_WORD_BITS), EVL_NR_BINS);
+	size_t first;
+	int err = 0;
+
+	for (first = 0; !err && first < bins; first += EVL_ROW_SIZE)
+		err = evl_grow_row(evl, first / EVL_ROW_SIZE,
+				   min(bins - first, EVL_ROW_SIZE));
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_add_bins);
+
 /* Header, page map with its guards, and nodes of @ep, in one piece. */
 static size_t evl_meta_size(size_t nr_pages)
 {
 	return sizeof(struct evl_pool) +
 	       (nr_pages + 2) * sizeof(struct evl_page) +
-	       DIV_ROUND_UP(nr_pages, EVL_NR_BINS) * sizeof(struct evl_range);
+	       DIV_ROUND_UP(nr_pages, EVL_LONG) * sizeof(struct evl_range);
 }
 
 static void evl_init_map(struct evl_pool *ep)
@@ -1188,6 +1242,9 @@ static int evl_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 
 	if (nr_pages > EVL_MAX_PAGES)
 		return -EFBIG;
+	err = evl_add_bins(evl, nr_pages);
+	if (err)
+		return err;
 	slot = evl_get_slot(evl);
 	if (slot < 0)
 		return slot;
@@ -1200,6 +1257,7 @@ static int evl_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	ep->slot = slot;
 	ep->page = (struct evl_page *)(ep + 1) + 1;
 	ep->range = (struct evl_range *)(ep->page + nr_pages + 1);
+	ep->bias = ep->start - (unsigned long)ep->page * EVL_PAGE_SCALE;
 	evl_init_map(ep);
 	pool->priv = ep;
 	err = chaos_pool_publish(pool);
@@ -1217,19 +1275,17 @@ static int evl_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	return 0;
 }
 
-/* Empty pages that are kept do not count: they go as soon as anybody wants. */
+/* What is kept does not count: it goes as soon as anybody wants it. */
 static u32 evl_pages_used(struct evl_heap *evl, struct evl_pool *ep)
 {
-	struct evl_page *page;
+	struct evl_page *spare = evl_spare(evl);
 	u32 pages = ep->used;
-	unsigned int i;
 
 	lockdep_assert_held(&evl->lock.raw);
-	for (i = 0; i < EVL_NR_BUCKETS; i++) {
-		page = evl_spare(&evl->bucket[i]);
-		if (page && evl_pool_of(evl, page) == ep)
-			pages--;
-	}
+	if (spare && evl_pool_of(evl, spare) == ep)
+		pages--;
+	if (evl->kept && evl_pool_of(evl, evl->kept) == ep)
+		pages -= evl->kept_pages;
 	return pages;
 }
 
@@ -1253,7 +1309,8 @@ static bool evl_release_locked(struct evl_heap *evl, struct evl_pool *ep)
 {
 	if (evl->pools[ep->slot] != ep || evl_pages_used(evl, ep))
 		return false;
-	evl_drop_spares(evl, ep);
+	evl_drop_spare(evl);
+	evl_drop_kept(evl);
 	evl_remove_range(evl, ep->page);
 	evl->pools[ep->slot] = NULL;
 	return true;
@@ -1297,7 +1354,7 @@ static bool evl_walk_page(struct chaos_heap *heap, struct evl_page *page,
 	unsigned long busy;
 	unsigned int bit;
 
-	if (log2 == EVL_FREE)
+	if (log2 == EVL_FREE || log2 == EVL_KEPT)
 		return true;
 	if (log2 == EVL_RANGE)
 		return visitor(heap, (void *)addr,
@@ -1345,18 +1402,22 @@ static int evl_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
  * struct evl_tally - what the page maps say, to be compared with the rest
  * @used: pages that are not in free ranges
  * @ranges: allocated ranges
- * @range_pages: their pages
+ * @range_pages: their pages, and those of the one that is kept
+ * @kept: the latter
  * @block_pages: pages of blocks, per bucket
  * @blocks: allocated blocks, per bucket
- * @bin: free ranges per length; those of the tree under 0
+ * @binned: free ranges that have a bin
+ * @treed: those that are in the size tree
  */
 struct evl_tally {
 	size_t used;
 	size_t ranges;
 	size_t range_pages;
+	u32 kept;
 	size_t block_pages[EVL_NR_BUCKETS];
 	size_t blocks[EVL_NR_BUCKETS];
-	size_t bin[EVL_NR_BINS];
+	size_t binned;
+	size_t treed;
 };
 
 /* A pointer to trust: the entry of a page, not one of a guard or of nothing. */
@@ -1389,15 +1450,14 @@ static int evl_check_free_range(struct evl_heap *evl, struct evl_page *r,
 				     "evl: free range %lx of %u pages ends in type %u, %u pages",
 				     evl_page_addr(evl, r), r->pages,
 				     last->type, last->pages);
-	if (r->pages < EVL_NR_BINS) {
-		tally->bin[r->pages]++;
-		return 0;
-	}
-	if (r->range != evl_range_of(evl, r) || r->range->page != r)
+	if (r->pages < EVL_NR_BINS)
+		tally->binned++;
+	else
+		tally->treed++;
+	if (r->pages >= EVL_LONG && evl_range_of(evl, r)->page != r)
 		return chaos_unclean(evl->heap,
 				     "evl: free range %lx of %u pages has no node",
 				     evl_page_addr(evl, r), r->pages);
-	tally->bin[0]++;
 	return 0;
 }
 
@@ -1412,7 +1472,7 @@ static int evl_check_block_page(struct evl_heap *evl, struct evl_page *page,
 				     "evl: page %lx of %u byte blocks has busy bits %08x",
 				     evl_page_addr(evl, page), 1U << page->type,
 				     page->busy);
-	if (page->busy == bucket->empty && page != bucket->spare)
+	if (page->busy == bucket->empty && page != evl->spare)
 		return chaos_unclean(evl->heap,
 				     "evl: empty page %lx of %u byte blocks",
 				     evl_page_addr(evl, page),
@@ -1431,7 +1491,8 @@ static int evl_check_start(struct evl_heap *evl, struct evl_page *page,
 		tally->used++;
 		return evl_check_block_page(evl, page, tally);
 	}
-	if (page->type != EVL_FREE && page->type != EVL_RANGE)
+	if (page->type != EVL_FREE && page->type != EVL_RANGE &&
+	    (page->type != EVL_KEPT || page != evl->kept))
 		return chaos_unclean(evl->heap,
 				     "evl: page %lx has type %u where something starts",
 				     evl_page_addr(evl, page), page->type);
@@ -1443,14 +1504,18 @@ static int evl_check_start(struct evl_heap *evl, struct evl_page *page,
 				     *pages, left);
 	if (page->type == EVL_FREE)
 		return evl_check_free_range(evl, page, tally);
+	tally->used += *pages;
+	tally->range_pages += *pages;
+	if (page->type == EVL_KEPT) {
+		tally->kept = *pages;
+		return 0;
+	}
 	if (!IS_ALIGNED(evl_page_addr(evl, page), 1UL << page->align))
 		return chaos_unclean(evl->heap,
 				     "evl: range %lx not aligned to %lu",
 				     evl_page_addr(evl, page),
 				     1UL << page->align);
-	tally->used += *pages;
 	tally->ranges++;
-	tally->range_pages += *pages;
 	return 0;
 }
 
@@ -1502,7 +1567,7 @@ static int evl_check_bucket(struct evl_heap *evl, unsigned int i,
 	struct evl_bucket *bucket = &evl->bucket[i];
 	struct evl_page *page, *prev = &bucket->head;
 	unsigned int log2 = i + EVL_MIN_LOG2;
-	bool full = false, spare = !bucket->spare;
+	bool full = false;
 	size_t nr = 0;
 
 	for (page = prev->next; page != &bucket->head; page = page->next) {
@@ -1517,16 +1582,15 @@ static int evl_check_bucket(struct evl_heap *evl, unsigned int i,
 					     evl_page_addr(evl, page),
 					     1U << log2);
 		full = page->busy == EVL_ALL_BUSY;
-		spare |= page == bucket->spare;
 		prev = page;
 	}
 	if (nr != tally->block_pages[i] || bucket->head.prev != prev)
 		return chaos_unclean(evl->heap,
 				     "evl: ring of %u byte blocks has %zu pages of %zu",
 				     1U << log2, nr, tally->block_pages[i]);
-	if (!spare || bucket->head.busy != EVL_ALL_BUSY)
+	if (bucket->head.busy != EVL_ALL_BUSY)
 		return chaos_unclean(evl->heap,
-				     "evl: bucket of %u byte blocks has a foreign spare or room in its head",
+				     "evl: bucket of %u byte blocks has room in its head",
 				     1U << log2);
 	if (evl_live(&bucket->use) != tally->blocks[i] || bucket->use.pages != nr)
 		return chaos_unclean(evl->heap,
@@ -1536,27 +1600,95 @@ static int evl_check_bucket(struct evl_heap *evl, unsigned int i,
 	return 0;
 }
 
+/* The ranges of @pages, of which the first is @first; *@nr counts them. */
 static int evl_check_bin(struct evl_heap *evl, u32 pages,
-			 const struct evl_tally *tally)
+			 struct evl_page *first, bool mapped,
+			 const struct evl_tally *tally, size_t *nr)
 {
-	struct evl_page *page, *head = &evl->bin[pages], *prev = head;
-	size_t nr = 0;
+	struct evl_page *page, *prev = NULL;
 
-	for (page = head->next; page != head; page = page->next) {
+	for (page = first; page; page = page->next) {
 		if (!evl_is_map_entry(evl, page) || page->prev != prev ||
 		    page->type != EVL_FREE || page->pages != pages ||
-		    nr++ == tally->bin[pages])
+		    (*nr)++ == tally->binned)
 			return chaos_unclean(evl->heap,
-					     "evl: bin of %u pages is broken after %zu ranges",
-					     pages, nr);
+					     "evl: bin of %u pages is broken, %zu ranges of all bins seen",
+					     pages, *nr);
 		prev = page;
 	}
-	if (nr != tally->bin[pages] || head->prev != prev ||
-	    !!(evl->bin_map & BIT_ULL(pages)) != !!nr)
+	if (mapped != !!first)
 		return chaos_unclean(evl->heap,
-				     "evl: bin of %u pages has %zu ranges of %zu, map %llx",
-				     pages, nr, tally->bin[pages],
-				     evl->bin_map);
+				     "evl: bin of %u pages has %sranges, its bit is %u",
+				     pages, first ? "" : "no ", mapped);
+	return 0;
+}
+
+/* The bits that stand for no bin are never set. */
+static int evl_check_row(struct evl_heap *evl, unsigned int nr,
+			 const struct evl_tally *tally, size_t *found)
+{
+	struct evl_row *row = evl->row[nr];
+	unsigned int word, i;
+	int err = 0;
+
+	for (word = 0; word < ARRAY_SIZE(row->map); word++) {
+		u64 map = row->map[word];
+
+		if (!!map != !!(row->words & BIT_ULL(word)))
+			return chaos_unclean(evl->heap,
+					     "evl: row %u has words %llx, word %u is %llx",
+					     nr, row->words, word, map);
+		if (map && word * EVL_WORD_BITS >= row->nr)
+			return chaos_unclean(evl->heap,
+					     "evl: row %u has bits beyond bin %u",
+					     nr, row->nr);
+	}
+	for (i = 0; !err && i < row->nr; i++)
+		err = evl_check_bin(evl, nr * EVL_ROW_SIZE + i, row->bin[i],
+				    row->map[i / EVL_WORD_BITS] &
+				    BIT_ULL(i % EVL_WORD_BITS), tally, found);
+	return err;
+}
+
+static int evl_check_bins(struct evl_heap *evl, const struct evl_tally *tally)
+{
+	size_t found = 0;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && i < EVL_LONG; i++)
+		err = evl_check_bin(evl, i, evl->short_bin[i],
+				    evl->short_map & BIT_ULL(i), tally, &found);
+	for (i = 0; !err && i < EVL_NR_ROWS; i++) {
+		struct evl_row *row = evl->row[i];
+
+		if ((row && row->words) != !!(evl->rows & BIT_ULL(i)))
+			return chaos_unclean(evl->heap,
+					     "evl: row %u is not as rows %llx have it",
+					     i, evl->rows);
+		if (row)
+			err = evl_check_row(evl, i, tally, &found);
+	}
+	if (!err && found != tally->binned)
+		return chaos_unclean(evl->heap,
+				     "evl: the bins have %zu ranges of %zu",
+				     found, tally->binned);
+	return err;
+}
+
+static int evl_check_kept(struct evl_heap *evl, const struct evl_tally *tally)
+{
+	struct evl_page *spare = evl->spare;
+
+	if (tally->kept != evl->kept_pages || !evl->kept != !tally->kept ||
+	    tally->kept >= EVL_LONG)
+		return chaos_unclean(evl->heap,
+				     "evl: a range of %u pages is kept, %u counted",
+				     tally->kept, evl->kept_pages);
+	if (spare && (!evl_is_map_entry(evl, spare) ||
+		      !evl_is_block_page(spare->type)))
+		return chaos_unclean(evl->heap,
+				     "evl: the spare page is no page of blocks");
 	return 0;
 }
 
@@ -1574,17 +1706,18 @@ static int evl_check_tree(struct evl_heap *evl, const struct evl_tally *tally)
 		page = evl_range_page(node);
 		if (!evl_is_map_entry(evl, page) ||
 		    &evl_range_of(evl, page)->size_node != node ||
+		    page->range != evl_range_of(evl, page) ||
 		    page->type != EVL_FREE || page->pages < least ||
-		    nr++ == tally->bin[0])
+		    nr++ == tally->treed)
 			return chaos_unclean(evl->heap,
 					     "evl: the size tree is broken after %zu ranges of up to %u pages",
 					     nr, least);
 		least = page->pages;
 	}
-	if (nr != tally->bin[0])
+	if (nr != tally->treed)
 		return chaos_unclean(evl->heap,
 				     "evl: the size tree has %zu ranges of %zu",
-				     nr, tally->bin[0]);
+				     nr, tally->treed);
 	return 0;
 }
 
@@ -1592,12 +1725,21 @@ static int evl_check_totals(struct evl_heap *evl, const struct evl_tally *tally)
 {
 	size_t held = atomic_long_read(&evl->heap->held);
 
-	if (evl_live(&evl->ranges) != tally->ranges ||
-	    evl->ranges.pages != tally->range_pages)
+	if (evl_live(&evl->ranges) != tally->ranges)
 		return chaos_unclean(evl->heap,
-				     "evl: %zu ranges, %zu pages counted; %zu, %zu found",
-				     evl_live(&evl->ranges), evl->ranges.pages,
-				     tally->ranges, tally->range_pages);
+				     "evl: %zu ranges counted, %zu found",
+				     evl_live(&evl->ranges), tally->ranges);
+	if (evl->block_pages != tally->used - tally->range_pages)
+		return chaos_unclean(evl->heap,
+				     "evl: %zu pages of blocks counted, %zu found",
+				     evl->block_pages,
+				     tally->used - tally->range_pages);
+	if (evl->watch > evl->heap->peak_held ||
+	    evl->watch >> EVL_PAGE_SHIFT >
+	    evl->ranges.peak_pages + evl->block_pages)
+		return chaos_unclean(evl->heap,
+				     "evl: peaks above %zu bytes are not seen",
+				     evl->watch);
 	if (held != tally->used << EVL_PAGE_SHIFT)
 		return chaos_unclean(evl->heap,
 				     "evl: %zu bytes held, %zu found", held,
@@ -1617,9 +1759,9 @@ static int evl_check_locked(struct evl_heap *evl)
 	}
 	for (i = 0; !err && i < EVL_NR_BUCKETS; i++)
 		err = evl_check_bucket(evl, i, &tally);
-	for (i = 1; !err && i < EVL_NR_BINS; i++)
-		err = evl_check_bin(evl, i, &tally);
-	return err ?: evl_check_tree(evl, &tally) ?:
+	return err ?: evl_check_bins(evl, &tally) ?:
+		      evl_check_tree(evl, &tally) ?:
+		      evl_check_kept(evl, &tally) ?:
 		      evl_check_totals(evl, &tally);
 }
 
@@ -1636,6 +1778,44 @@ static int evl_check(struct chaos_heap *heap)
 }
 
 #if IS_ENABLED(CONFIG_KUNIT)
+/* What is in line elsewhere. */
+struct evl_page *evl_reserve_page_range(struct evl_heap *evl, u32 pages,
+					size_t align)
+{
+	return evl_reserve_pages(evl, pages, align);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_reserve_page_range);
+
+void evl_move_page_front(struct evl_page *head, struct evl_page *page)
+{
+	evl_move_to_front(head, page);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_move_page_front);
+
+void evl_move_page_back(struct evl_page *head, struct evl_page *page)
+{
+	evl_move_to_back(head, page);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_move_page_back);
+
+void evl_insert_range_bysize(struct evl_heap *evl, struct evl_page *r)
+{
+	evl_insert_length(evl, r);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_insert_range_bysize);
+
+void evl_remove_range_bysize(struct evl_heap *evl, struct evl_page *r)
+{
+	evl_remove_length(evl, r);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_remove_range_bysize);
+
+void evl_insert_range_byaddr(struct evl_page *r, u32 pages)
+{
+	evl_mark_free(r, pages);
+}
+EXPORT_SYMBOL_IF_KUNIT(evl_insert_range_byaddr);
+
 /* The bytes that a request takes. */
 size_t evl_round_size(size_t size)
 {
@@ -1651,6 +1831,7 @@ EXPORT_SYMBOL_IF_KUNIT(evl_round_size);
 const struct chaos_engine chaos_evl_engine = {
 	.name		= "evl",
 	.natural	= true,
+	.fast_max	= CHAOS_SIZE_MAX,
 	.init		= evl_init,
 	.exit		= evl_exit,
 	.add_pool	= evl_add_pool,
@@ -1658,9 +1839,9 @@ const struct chaos_engine chaos_evl_engine = {
 	.release_pool	= evl_release_pool,
 	.remove_pool	= evl_remove_pool,
 	.pool_need	= evl_pool_need,
-	.alloc		= evl_alloc,
+	.alloc		= evl_op_alloc,
 	.alloc_bulk	= evl_alloc_bulk,
-	.free		= evl_free,
+	.free		= evl_op_free,
 	.free_bulk	= evl_free_bulk,
 	.resize		= evl_resize,
 	.query		= evl_query,

@@ -32,10 +32,20 @@ static_assert(EVL_PAGE_SIZE / EVL_MIN_BLOCK == BITS_PER_TYPE(u32));
 static_assert(sizeof(struct chaos_deferred_block) <= EVL_MIN_BLOCK);
 
 /*
- * Free ranges shorter than this wait in a list of their exact length, so that
- * one word tells which lengths there are; longer ones are in the size tree.
+ * Each length of a free range has a bin, up to what three levels of bitmaps of 64
+ * bits can tell apart; longer ranges, from 128 MiB on, are in the size tree.  A row is
+ * the bins that one word of words of bits stands for.  Ranges of less than
+ * EVL_LONG pages (32 KiB) are short: their bins and their one word are at hand.
  */
-#define EVL_NR_BINS		64
+#define EVL_WORD_SHIFT		6
+#define EVL_WORD_BITS		BIT(EVL_WORD_SHIFT)
+#define EVL_LONG		EVL_WORD_BITS
+#define EVL_ROW_SHIFT		(2 * EVL_WORD_SHIFT)
+#define EVL_ROW_SIZE		BIT(EVL_ROW_SHIFT)
+#define EVL_NR_ROWS		EVL_WORD_BITS
+#define EVL_NR_BINS		(EVL_ROW_SIZE * EVL_NR_ROWS)
+
+static_assert(BITS_PER_TYPE(u64) == EVL_WORD_BITS);
 
 /* Pages are counted in 32 bits: a pool ends below 2 TiB on 64-bit machines. */
 #define EVL_MAX_PAGES		((size_t)U32_MAX)
@@ -51,7 +61,8 @@ enum evl_page_type {
 	EVL_FREE,		/* first page of a free range */
 	EVL_RANGE,		/* first page of an allocated range */
 	EVL_FREE_END,		/* last page of a free range of two or more */
-	EVL_GUARD = EVL_MAX_LOG2 + 1, /* before the first, after the last */
+	EVL_KEPT = EVL_MAX_LOG2 + 1, /* first page of evl_heap.kept */
+	EVL_GUARD,		/* before the first page, after the last */
 };
 
 static_assert(EVL_FREE_END < EVL_MIN_LOG2);
@@ -63,15 +74,15 @@ static_assert(EVL_FREE_END < EVL_MIN_LOG2);
  * @slot: which of evl_heap.pools the page is in; constant
  * @busy: page of blocks: a set bit is a block that is allocated, or lies
  *	beyond the end of the page
- * @pages: EVL_RANGE, EVL_FREE, EVL_FREE_END: length of the range
- * @prev: page of blocks: in the ring of evl_bucket.head; EVL_FREE: in that of
- *	evl_heap.bin, if the range is short
- * @next: the same
- * @range: EVL_FREE: the node in evl_heap.size_tree, if the range is long
+ * @pages: EVL_RANGE, EVL_FREE, EVL_FREE_END, EVL_KEPT: length of the range
+ * @prev: page of blocks: in the ring of evl_bucket.head; EVL_FREE: in its bin,
+ *	NULL for the first
+ * @next: the same; in a bin, NULL for the last
+ * @range: EVL_FREE: the node in evl_heap.size_tree, if there is no bin
  *
  * The map is the only truth about the pool, and lies outside of it: nothing
  * that a client writes through a stale pointer can change it.  That is why the
- * rings need not be list_heads, whose hardened form costs a call for each
+ * lists need not be list_heads, whose hardened form costs a call for each
  * link.
  */
 struct evl_page {
@@ -94,22 +105,37 @@ struct evl_page {
 static_assert(sizeof(struct evl_page) == 8 + 2 * sizeof(void *));
 
 /**
- * struct evl_range - where a long free range is in the size tree
- * @size_node: in evl_heap.size_tree
+ * struct evl_range - a long free range
+ * @size_node: in evl_heap.size_tree, if there is no bin
  * @page: the range's first page, whose @pages is the key; NULL: not in use
  *
- * The first pages of two ranges of EVL_NR_BINS pages or more are at least
- * that far apart.  So there is one node for each EVL_NR_BINS pages of the
- * pool, and the number of its first page tells a range which is its own.
+ * The first pages of two ranges of EVL_LONG pages or more are at least that far
+ * apart.  So there is one node for each EVL_LONG pages of the pool, and the
+ * number of its first page tells a range which is its own.
  */
 struct evl_range {
 	struct rb_node size_node;
 	struct evl_page *page;
 };
 
+/*
+ * From an entry of the page map to the address of the page: what adds EVL_PAGE_SIZE
+ * for each sizeof(struct evl_page) is a product, if all bits above a word's are
+ * dropped.  EVL_PAGE_SCALE * sizeof(struct evl_page) == EVL_PAGE_SIZE: the inverse
+ * of 3 is ...aaab.
+ */
+#ifdef CONFIG_64BIT
+#define EVL_PAGE_SCALE		(EVL_PAGE_SIZE / 8 * 0xaaaaaaaaaaaaaaabUL)
+#else
+#define EVL_PAGE_SCALE		(EVL_PAGE_SIZE / 16)
+#endif
+
+static_assert(EVL_PAGE_SCALE * sizeof(struct evl_page) == EVL_PAGE_SIZE);
+
 /**
  * struct evl_pool - the engine's side of a pool
  * @start: address of the first page
+ * @bias: what the address of a page is more than its entry's EVL_PAGE_SCALE times
  * @page: the page map; page[-1] and page[nr_pages] are guards
  * @range: nodes of the long free ranges
  * @nr_pages: pages of the pool
@@ -121,6 +147,7 @@ struct evl_range {
 struct evl_pool {
 	unsigned long start;
 	struct evl_page *page;
+	unsigned long bias;
 	struct evl_range *range;
 	u32 nr_pages;
 	u32 used;
@@ -128,16 +155,32 @@ struct evl_pool {
 };
 
 /**
+ * struct evl_row - the bins of some lengths of long free ranges
+ * @words: bit n is set if map[n] is not 0
+ * @map: a bit for each bin, set if it is not empty
+ * @nr: number of bins; constant
+ * @bin: the first range of each length, or NULL
+ */
+struct evl_row {
+	u64 words;
+	u64 map[EVL_ROW_SIZE / EVL_WORD_BITS];
+	u32 nr;
+	struct evl_page *bin[];
+};
+
+/**
  * struct evl_use - what a bucket, or all ranges together, have been used for
  * @allocs: blocks allocated so far
- * @frees: blocks freed so far; the others are live
  * @pages: pages that are neither free nor used by others
+ * @frees: blocks freed so far; the others are live
  * @peak_pages: the highest @pages
+ *
+ * What an allocation changes is side by side, and so is what a free changes.
  */
 struct evl_use {
 	u64 allocs;
-	u64 frees;
 	size_t pages;
+	u64 frees;
 	size_t peak_pages;
 };
 
@@ -146,16 +189,13 @@ struct evl_use {
  * @head: ring of the pages, those with room in front, full ones behind.  A
  *	page itself, always full: an empty ring needs no test of its own.
  * @empty: the busy bits of a page without allocated blocks
- * @spare: the page that was last kept though empty, or NULL; it is in the
- *	ring, and by now it may be in use again
  * @use: its figures
  *
- * No page but @spare is empty.  The alignment makes an index a shift.
+ * No page but evl_heap.spare is empty.  The alignment makes an index a shift.
  */
 struct evl_bucket {
 	struct evl_page head;
 	u32 empty;
-	struct evl_page *spare;
 	struct evl_use use;
 } __aligned(16 * sizeof(long));
 
@@ -164,31 +204,46 @@ static_assert(!(sizeof(struct evl_bucket) & (sizeof(struct evl_bucket) - 1)));
 /**
  * struct evl_heap - the engine's side of a heap
  * @lock: guards all below, and the page maps of all pools
- * @bin_map: bit n is set if bin[n] is not empty
- * @heap: whose it is
- * @pools: the pools by slot; a free slot is NULL
+ * @short_map: bit n is set if short_bin[n] is not empty
+ * @kept: the short range that was freed last, not merged yet, or NULL
+ * @kept_pages: its length, or 0
  * @nr_slots: length of @pools
+ * @pools: the pools by slot; a free slot is NULL
+ * @heap: whose it is
+ * @block_pages: pages of blocks, in all buckets
+ * @watch: no peak is exceeded while no more bytes than this are held
+ * @ranges: figures of the allocated ranges, with @kept; but their pages are what
+ *	is held and no page of blocks, see evl_range_pages()
+ * @spare: the page of blocks that was last kept though empty, or NULL; it is in
+ *	its ring, and by now it may be in use again
+ * @rows: bit n is set if row[n] is there and has any range
  * @bucket: pages of blocks, by log2 of the block size less EVL_MIN_LOG2
+ * @short_bin: the first of the short free ranges of each length, or NULL
+ * @row: the bins of the longer ones; NULL where no pool is that long
  * @size_tree: free ranges of EVL_NR_BINS pages or more, by length
- * @ranges: figures of the allocated ranges
- * @bin: heads of the rings of shorter free ranges, by length; bin[0] is not used
  *
  * Every free range is in exactly one bin or in the tree, and no two touch
- * unless they are of two pools.
+ * unless they are of two pools.  @kept and @spare are all that is held and not
+ * in use: whoever finds no memory has two ranges to merge, and no more.
  */
 struct evl_heap {
 	struct chaos_lock lock;
-	u64 bin_map;
-	struct chaos_heap *heap;
-	struct evl_pool **pools;
+	u64 short_map;
+	struct evl_page *kept;
+	u32 kept_pages;
 	unsigned int nr_slots;
-	struct evl_bucket bucket[EVL_NR_BUCKETS];
-	struct rb_root_cached size_tree;
+	struct evl_pool **pools;
+	struct chaos_heap *heap;
+	size_t block_pages;
+	size_t watch;
 	struct evl_use ranges;
-	struct evl_page bin[EVL_NR_BINS];
+	struct evl_page *spare;
+	u64 rows;
+	struct evl_bucket bucket[EVL_NR_BUCKETS];
+	struct evl_page *short_bin[EVL_LONG];
+	struct evl_row *row[EVL_NR_ROWS];
+	struct rb_root_cached size_tree;
 };
-
-static_assert(EVL_NR_BINS == 64);
 
 static inline struct evl_bucket *evl_bucket_of(struct evl_heap *evl,
 					       unsigned int log2)
@@ -207,14 +262,10 @@ static inline u32 evl_block_mask(unsigned int log2)
 	return GENMASK((EVL_PAGE_SIZE >> log2) - 1, 0);
 }
 
-/* Two of the engine's operations, for direct calls by the default heap. */
-void *evl_alloc(struct chaos_heap *heap, size_t size, size_t align);
-enum chaos_verdict evl_free(struct chaos_heap *heap, struct chaos_pool *pool,
-			    void *p);
-
 #if IS_ENABLED(CONFIG_KUNIT)
-/* For the white-box tests.  All but the first are called with the lock held. */
+/* For the white-box tests.  All but the first two are called with the lock held. */
 size_t evl_round_size(size_t size);
+int evl_add_bins(struct evl_heap *evl, size_t nr_pages);
 void evl_insert_range_bysize(struct evl_heap *evl, struct evl_page *r);
 void evl_remove_range_bysize(struct evl_heap *evl, struct evl_page *r);
 void evl_insert_range_byaddr(struct evl_page *r, u32 pages);
@@ -224,10 +275,10 @@ struct evl_page *evl_search_right_mergeable(struct evl_page *end);
 struct evl_page *evl_search_size_ge(struct evl_heap *evl, u32 pages);
 struct evl_page *evl_reserve_page_range(struct evl_heap *evl, u32 pages,
 					size_t align);
-void evl_release_page_range(struct evl_heap *evl, struct evl_page *page,
-			    u32 pages);
 void evl_move_page_front(struct evl_page *head, struct evl_page *page);
 void evl_move_page_back(struct evl_page *head, struct evl_page *page);
+void evl_release_page_range(struct evl_heap *evl, struct evl_page *page,
+			    u32 pages);
 enum chaos_verdict evl_free_unlocked(struct evl_heap *evl,
 				     struct evl_pool *ep, void *p);
 #endif

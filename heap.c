@@ -251,11 +251,12 @@ int chaos_heap_get_option(struct chaos_heap *heap, enum chaos_option option,
 EXPORT_SYMBOL_GPL(chaos_heap_get_option);
 
 /* Every allocation passes chaos_alloc_slow() if it has to be seen. */
-static void chaos_set_fast_end(struct chaos_heap *heap)
+static void chaos_set_fast_max(struct chaos_heap *heap)
 {
-	bool seen = heap->deferred_free || heap->hardening > 1 || !heap->theaps;
+	bool seen = heap->deferred_free || heap->hardening > 1;
+	size_t max = min_t(size_t, heap->engine->fast_max, U32_MAX);
 
-	WRITE_ONCE(heap->fast_end, seen ? 0 : MI_SMALL_MAX + 1 - chaos_redzone(heap));
+	WRITE_ONCE(heap->fast_max, seen ? 0 : max - chaos_redzone(heap));
 }
 
 /* Heartbeats that are on their way to the old hook are not for the new one. */
@@ -268,7 +269,7 @@ static bool chaos_try_hook(struct chaos_heap *heap, chaos_deferred_free fn,
 	heap->deferred_arg = arg;
 	heap->heard = atomic64_read(&heap->heartbeat);
 	atomic64_set(&heap->ticks, 0);
-	chaos_set_fast_end(heap);
+	chaos_set_fast_max(heap);
 	atomic_set_release(&heap->in_deferred, 0);
 	return true;
 }
@@ -388,6 +389,7 @@ static struct chaos_heap *chaos_heap_new(const struct chaos_heap_params *params,
 	chaos_san_heap_init(heap);
 	heap->slow_gfp = CHAOS_GFP_REFUSED | __GFP_ZERO;
 	heap->main_pool = &chaos_no_pool;
+	chaos_set_fast_max(heap);
 	return heap;
 }
 
@@ -448,7 +450,6 @@ struct chaos_heap *chaos_heap_create(const struct chaos_heap_params *params)
 	err = engine->init(heap);
 	if (err)
 		goto exit_harden;
-	chaos_set_fast_end(heap);
 	err = chaos_first_pools(heap, params);
 	if (err) {
 		chaos_heap_release(heap);

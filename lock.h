@@ -77,6 +77,35 @@ static __always_inline bool __chaos_raw_lock(raw_spinlock_t *raw,
 /* The same; the caller drains @l->deferred before anything else. */
 #define chaos_lock(l, flags)		chaos_raw_lock(&(l)->raw, flags)
 
+/*
+ * The same for those who have something else to do if it is held: false in any
+ * context.  It takes no call, and NMIs are no case of their own, for which
+ * chaos_lock() has to look first.  Lockdep learns nothing from locks that are
+ * only tried.
+ */
+static __always_inline bool __chaos_trylock(struct chaos_lock *l,
+					    unsigned long *flags)
+{
+	if (IS_ENABLED(CONFIG_LOCKDEP) || !IS_ENABLED(CONFIG_SMP))
+		return __chaos_raw_lock(&l->raw, flags);
+	if (!raw_spin_trylock_irqsave(&l->raw, *flags))
+		return false;
+	__release(&l->raw);	/* as above */
+	return true;
+}
+
+#ifdef __CHECKER__
+/* Sparse does not follow what becomes of the lock in two functions at once. */
+#define chaos_trylock(l, flags)		chaos_lock(l, flags)
+#else
+#define chaos_trylock(l, flags)						\
+({									\
+	struct chaos_lock *__l = (l);					\
+									\
+	__cond_lock(&__l->raw, __chaos_trylock(__l, flags));		\
+})
+#endif
+
 static __always_inline void chaos_unlock(struct chaos_lock *l, unsigned long flags)
 {
 	raw_spin_unlock_irqrestore(&l->raw, flags);

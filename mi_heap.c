@@ -1310,6 +1310,7 @@ static int mi_init(struct chaos_heap *heap)
 const struct chaos_engine chaos_mi_engine = {
 	.name		= "mimalloc",
 	.natural	= true,
+	.fast_max	= MI_SMALL_MAX,
 	.init		= mi_init,
 	.exit		= mi_exit,
 	.add_pool	= mi_add_pool,

@@ -49,6 +49,7 @@
 #include "lock.h"
 #include "sanitize.h"
 #include "tlsf.h"
+#include "tlsf_core.h"
 
 /*
  * How far a wrong pointer is traced back to the block that it lies in.  Only
@@ -60,106 +61,8 @@
 #define TLSF_RETRIES		2
 
 /*
- * The list heads
+ * Which pool an address is in
  */
-
-static __always_inline void tlsf_mark_list(struct tlsf *t, unsigned int index)
-{
-	unsigned int fl = index / TLSF_SL_COUNT;
-
-	t->sl_bitmap[fl] |= 1U << (index % TLSF_SL_COUNT);
-	t->fl_bitmap |= 1UL << fl;
-}
-
-static __always_inline void tlsf_unmark_list(struct tlsf *t, unsigned int index)
-{
-	unsigned int fl = index / TLSF_SL_COUNT;
-
-	t->sl_bitmap[fl] &= ~(1U << (index % TLSF_SL_COUNT));
-	if (!t->sl_bitmap[fl])
-		t->fl_bitmap &= ~(1UL << fl);
-}
-
-/*
- * Whether @link is a list head, not the middle of one: there, a damaged link may
- * find what it looks for.  Then (@link - @t->list) is its index.
- */
-static __always_inline bool tlsf_is_list(const struct tlsf *t,
-					 const struct list_head *link)
-{
-	unsigned long offset = (unsigned long)link - (unsigned long)t->list;
-
-	return offset < sizeof(t->list) && IS_ALIGNED(offset, sizeof(*link));
-}
-
-static __always_inline void tlsf_insert_at(struct tlsf *t,
-					   struct tlsf_block *block,
-					   unsigned int index)
-{
-	struct list_head *list = &t->list[index];
-	struct list_head *next = list->next;
-
-	block->link.next = next;
-	block->link.prev = list;
-	next->prev = &block->link;
-	list->next = &block->link;
-	if (next == list)
-		tlsf_mark_list(t, index);
-}
-
-static __always_inline void tlsf_insert(struct tlsf *t,
-					struct tlsf_block *block, size_t size)
-{
-	tlsf_insert_at(t, block, tlsf_mapping_insert(size));
-}
-
-static __always_inline void tlsf_unlink_first(struct tlsf *t,
-					      unsigned int index)
-{
-	struct list_head *list = &t->list[index];
-	struct list_head *next = list->next->next;
-
-	next->prev = list;
-	list->next = next;
-	if (next == list)
-		tlsf_unmark_list(t, index);
-}
-
-/* Put @block, of a size that belongs there, in the place of a list's first. */
-static __always_inline void tlsf_replace_first(struct tlsf *t,
-					       unsigned int index,
-					       struct tlsf_block *block)
-{
-	struct list_head *list = &t->list[index];
-	struct list_head *next = list->next->next;
-
-	block->link.next = next;
-	block->link.prev = list;
-	next->prev = &block->link;
-	list->next = &block->link;
-}
-
-static __always_inline void tlsf_unlink(struct tlsf *t, struct tlsf_block *block)
-{
-	struct list_head *next = block->link.next;
-	struct list_head *prev = block->link.prev;
-
-	next->prev = prev;
-	prev->next = next;
-	if (next == prev)
-		tlsf_unmark_list(t, next - t->list);
-}
-
-/*
- * Which pool an address is in, and whether it is what it seems to be
- */
-
-/* Whether a block could be at @p in @pool. */
-static __always_inline bool tlsf_is_inside(const struct tlsf_pool *pool,
-					   const void *p)
-{
-	return (unsigned long)p - pool->first <= pool->span;
-}
 
 /*
  * The pools of a heap are on the map, for a while even those that have been
@@ -171,11 +74,8 @@ static noinline struct tlsf_pool *tlsf_search_pool(struct tlsf *t,
 	struct chaos_pool *mapped = chaos_pool_of(p);
 	struct tlsf_pool *pool;
 
-	if (mapped && mapped->heap == t->heap) {
-		pool = mapped->priv;
-		return tlsf_is_inside(pool, p) && !list_empty(&pool->node) ?
-			pool : NULL;
-	}
+	if (mapped && mapped->heap == t->heap)
+		return tlsf_mapped_pool(t, p);
 	list_for_each_entry(pool, &t->pools, node) {
 		if (tlsf_is_inside(pool, p))
 			return pool;
@@ -196,254 +96,54 @@ static struct tlsf_pool *tlsf_pool_at(struct tlsf *t, const void *p)
 	return pool;
 }
 
-/* Number of the bit in @pool->live for @p; out of range if misaligned. */
-static __always_inline unsigned long tlsf_position(const struct tlsf_pool *pool,
-						   const void *p)
+bool tlsf_link_far(struct tlsf *t, const struct list_head *link)
 {
-	unsigned long offset = (unsigned long)p - pool->first;
-
-	return offset >> TLSF_ALIGN_SHIFT |
-	       offset << (BITS_PER_LONG - TLSF_ALIGN_SHIFT);
-}
-
-static __always_inline bool tlsf_is_live(const struct tlsf_pool *pool,
-					 const void *p)
-{
-	unsigned long at = tlsf_position(pool, p);
-
-	return at <= pool->span / TLSF_ALIGN &&
-	       READ_ONCE(pool->live[BIT_WORD(at)]) & BIT_MASK(at);
-}
-
-/* For a @p that is the start of a block. */
-static __always_inline unsigned long *tlsf_live_word(struct tlsf_pool *pool,
-						     const void *p,
-						     unsigned long *mask)
-{
-	unsigned long at = tlsf_position(pool, p);
-
-	*mask = BIT_MASK(at);
-	return &pool->live[BIT_WORD(at)];
-}
-
-/* Whether a block of @size fits between @block and the sentinel. */
-static __always_inline bool tlsf_size_possible(const struct tlsf_pool *pool,
-					       const struct tlsf_block *block,
-					       size_t size)
-{
-	size_t offset = (unsigned long)&block->link - pool->first;
-
-	return size - TLSF_MIN_SIZE <= pool->span - offset;
-}
-
-/*
- * Whether a free block's head and the block behind it tell the same story.  A
- * flag too many or too few makes the size one that is not followed by this
- * block's address.  (Garbage may be misaligned, but is inside of the pool.)
- */
-static __always_inline bool tlsf_free_intact(const struct tlsf_pool *pool,
-					     const struct tlsf_block *block)
-{
-	size_t size = block->head - TLSF_FREE;
-
-	return likely(tlsf_size_possible(pool, block, size)) &&
-	       likely(tlsf_next_at(block, size)->prev_phys == block);
-}
-
-/* Whether a link may be followed. */
-static __always_inline bool tlsf_link_valid(struct tlsf *t,
-					    const struct tlsf_pool *pool,
-					    const struct list_head *link)
-{
-	if (likely(tlsf_is_inside(pool, link)))
-		return true;
-	return tlsf_is_list(t, link) || tlsf_search_pool(t, link);
-}
-
-static __always_inline bool tlsf_links_intact(struct tlsf *t,
-					      const struct tlsf_pool *pool,
-					      const struct tlsf_block *block)
-{
-	const struct list_head *next = block->link.next;
-	const struct list_head *prev = block->link.prev;
-
-	return likely(tlsf_link_valid(t, pool, next)) &&
-	       likely(tlsf_link_valid(t, pool, prev)) &&
-	       likely(next->prev == &block->link && prev->next == &block->link);
-}
-
-/*
- * Whether what lies behind a live block of @size is a block, and agrees that
- * the one before is not free.
- */
-static __always_inline bool tlsf_next_intact(struct tlsf *t,
-					     struct tlsf_pool *pool,
-					     const struct tlsf_block *block,
-					     size_t size)
-{
-	const struct tlsf_block *next;
-	unsigned long mask;
-
-	if (unlikely(!tlsf_size_possible(pool, block, size)))
-		return false;
-	next = tlsf_next_at(block, size);
-	if (next->head & TLSF_FREE)
-		return tlsf_free_intact(pool, next) &&
-		       tlsf_links_intact(t, pool, next);
-	return likely(!(next->head & TLSF_PREV_FREE)) &&
-	       likely(*tlsf_live_word(pool, &next->link, &mask) & mask);
-}
-
-/* Whether what lies before a block with TLSF_PREV_FREE is a free block. */
-static __always_inline bool tlsf_prev_intact(struct tlsf *t,
-					     const struct tlsf_pool *pool,
-					     const struct tlsf_block *block)
-{
-	const struct tlsf_block *prev = block->prev_phys;
-	void *p = (void *)prev + offsetof(struct tlsf_block, link);
-
-	return likely(tlsf_is_inside(pool, p)) &&
-	       likely(prev->head == (void *)&block->head - p + TLSF_FREE) &&
-	       tlsf_links_intact(t, pool, prev);
+	return tlsf_search_pool(t, link);
 }
 
 /*
  * Allocation
  */
 
-/*
- * A list whose first block has at least @size bytes; TLSF_LISTS if there is
- * none.  Where rounding up passes over the list that a block of just this
- * size is on, that list's first block is tried: else a freed block would
- * not serve the request that it was cut for.
- */
-static __always_inline unsigned int tlsf_find(const struct tlsf *t, size_t size)
+/* A list whose first block has at least @size bytes; false: there is none. */
+static bool tlsf_find_any(struct tlsf *t, size_t size, unsigned long *key)
 {
-	unsigned int index = tlsf_mapping_search(size);
-	unsigned int exact = tlsf_mapping_insert(size);
-	unsigned int fl = index / TLSF_SL_COUNT;
-	unsigned long fls;
-	u32 sls;
+	size_t least;
 
-	if (exact != index) {
-		const struct list_head *list = &t->list[exact];
-		const struct list_head *first = list->next;
-
-		if (first != list && tlsf_size(tlsf_block_of(first)) >= size)
-			return exact;
-	}
-	sls = t->sl_bitmap[fl] >> (index % TLSF_SL_COUNT);
-	if (sls)
-		return index + __ffs(sls);
-	fls = t->fl_bitmap & (~1UL << fl);
-	if (unlikely(!fls))
-		return TLSF_LISTS;
-	fl = __ffs(fls);
-	return fl * TLSF_SL_COUNT + __ffs(t->sl_bitmap[fl]);
+	*key = tlsf_key_up(size, &least);
+	return tlsf_find(t, key) || tlsf_find_exact(t, size, key, &least);
 }
 
 /*
- * Mark the first block, which lies in @pool, of a list that tlsf_find() chose
- * for @size as live.  It is still on the list, its head still says free, and
- * what is too much is still in it.  NULL: it is not what the list says, or
- * @near and the list goes on in another pool.
+ * Mark the first block, which lies in @pool, of the list @key as live.  It is
+ * still on the list, and its head still says free.  NULL: it is not what the list
+ * says.
  */
-static __always_inline struct tlsf_block *
-tlsf_claim(struct tlsf *t, unsigned int index, size_t size,
-	   struct tlsf_pool *pool, bool near)
+static struct tlsf_block *tlsf_claim_first(struct tlsf *t, unsigned long key,
+					   size_t size, struct tlsf_pool *pool)
 {
-	struct list_head *list = &t->list[index];
+	struct list_head *list = tlsf_list(t, key);
 	struct tlsf_block *block = tlsf_block_of(list->next);
 	struct list_head *next = block->link.next;
-	unsigned long *live, mask;
 
-	if (unlikely(block->link.prev != list))
+	if (block->link.prev != list ||
+	    !tlsf_link_valid(t, pool, list, next, false) ||
+	    next->prev != &block->link)
 		return NULL;
-	if (next != list && unlikely(!tlsf_is_inside(pool, next)) &&
-	    (near || !tlsf_link_valid(t, pool, next)))
+	if (!tlsf_free_intact(pool, block) || block->head < size ||
+	    !tlsf_claim(pool, (unsigned long)list->next - pool->first))
 		return NULL;
-	if (unlikely(next->prev != &block->link))
-		return NULL;
-	if (unlikely(!tlsf_free_intact(pool, block) || block->head < size))
-		return NULL;
-	live = tlsf_live_word(pool, &block->link, &mask);
-	if (unlikely(*live & mask))
-		return NULL;
-
-	WRITE_ONCE(*live, *live | mask);
-	return block;
-}
-
-/*
- * Make a live block, whose payload reaches up to @end, one of @size, and give
- * the rest back.  @end knows the block before it as free.
- */
-static __always_inline void tlsf_trim(struct tlsf *t, struct tlsf_block *block,
-				      u64 head, struct tlsf_block *end,
-				      size_t size)
-{
-	struct tlsf_block *rest = tlsf_split(block, head, size);
-
-	if (likely(rest)) {
-		size = (head & TLSF_SIZE) - size - TLSF_HEADER;
-		rest->head = size | TLSF_FREE;
-		end->prev_phys = rest;
-		tlsf_insert(t, rest, size);
-	} else {
-		block->head = head;
-		end->head &= ~TLSF_PREV_FREE;
-	}
-}
-
-/*
- * A block of @size, which has been rounded, or NULL if there is none or anything
- * about it is unusual.
- */
-static __always_inline struct tlsf_block *tlsf_take(struct tlsf *t, size_t size)
-{
-	unsigned int index = tlsf_find(t, size);
-	struct tlsf_pool *pool = t->recent;
-	struct tlsf_block *block, *rest;
-	unsigned int rest_index;
-	size_t whole;
-
-	if (unlikely(index >= TLSF_LISTS))
-		return NULL;
-	if (unlikely(!tlsf_is_inside(pool, t->list[index].next)))
-		return NULL;
-	block = tlsf_claim(t, index, size, pool, true);
-	if (unlikely(!block))
-		return NULL;
-
-	whole = block->head - TLSF_FREE;
-	rest = tlsf_split(block, whole, size);
-	if (unlikely(!rest)) {
-		tlsf_unlink_first(t, index);
-		block->head = whole;
-		tlsf_next_at(block, whole)->head &= ~TLSF_PREV_FREE;
-		return block;
-	}
-	tlsf_next_at(block, whole)->prev_phys = rest;
-	whole -= size + TLSF_HEADER;
-	rest->head = whole | TLSF_FREE;
-	rest_index = tlsf_mapping_insert(whole);
-	if (rest_index == index) {
-		tlsf_replace_first(t, index, rest);
-	} else {
-		tlsf_unlink_first(t, index);
-		tlsf_insert_at(t, rest, rest_index);
-	}
 	return block;
 }
 
 /* The first block of a list was overwritten: its links lead nowhere. */
-static void tlsf_drop_list(struct tlsf *t, unsigned int index)
+static void tlsf_drop_list(struct tlsf *t, unsigned long key)
 {
-	struct list_head *list = &t->list[index];
+	struct list_head *list = tlsf_list(t, key);
 	const void *p = list->next;
 
 	INIT_LIST_HEAD(list);
-	tlsf_unmark_list(t, index);
+	tlsf_unmark_list(t, key);
 	chaos_report(t->heap, p, CHAOS_CORRUPT, _RET_IP_);
 }
 
@@ -467,7 +167,6 @@ static struct tlsf_block *tlsf_align(struct tlsf *t, struct tlsf_pool *pool,
 	unsigned long p = (unsigned long)&block->link;
 	unsigned long gap = ALIGN(p, align) - p;
 	struct tlsf_block *front = block;
-	unsigned long *live, mask;
 
 	if (gap && gap < TLSF_MIN_SPLIT)
 		gap = ALIGN(p + TLSF_MIN_SPLIT, align) - p;
@@ -475,114 +174,157 @@ static struct tlsf_block *tlsf_align(struct tlsf *t, struct tlsf_pool *pool,
 		block = tlsf_split(front, *head, gap - TLSF_HEADER);
 		front->head |= TLSF_FREE;
 		block->prev_phys = front;
-		tlsf_insert(t, front, gap - TLSF_HEADER);
+		tlsf_insert(t, front, tlsf_key(gap - TLSF_HEADER));
 		*head = block->head | TLSF_PREV_FREE;
-
-		live = tlsf_live_word(pool, &front->link, &mask);
-		WRITE_ONCE(*live, *live & ~mask);
-		live = tlsf_live_word(pool, &block->link, &mask);
-		WRITE_ONCE(*live, *live | mask);
+		tlsf_set_live(pool, &front->link, false);
+		tlsf_set_live(pool, &block->link, true);
 	}
 	*head |= (u64)__ffs(align / TLSF_ALIGN) << TLSF_PROMISE_SHIFT;
 	return block;
 }
 
 /*
- * A block of @size, which has been rounded, aligned to @align, from whatever
- * pool, past whatever damage.
+ * Make a live block, whose payload reaches up to @end, one of @size if it is that
+ * large, and give the rest back.  @end knows the block before it as free.
+ * Returns the size that it has got.
  */
-static noinline struct tlsf_block *tlsf_take_any(struct tlsf *t, size_t size,
-						 size_t align)
+static __always_inline size_t tlsf_trim(struct tlsf *t,
+					struct tlsf_block *block, u64 head,
+					struct tlsf_block *end, size_t size)
+{
+	size_t whole = head & TLSF_SIZE;
+	struct tlsf_block *rest;
+
+	size = min(size, whole);
+	rest = tlsf_split(block, head, size);
+	if (!rest) {
+		block->head = head;
+		end->head &= ~TLSF_PREV_FREE;
+		return whole;
+	}
+	whole -= size + TLSF_HEADER;
+	rest->head = whole | TLSF_FREE;
+	end->prev_phys = rest;
+	tlsf_insert(t, rest, tlsf_key(whole));
+	return size;
+}
+
+/*
+ * A block of @size, which has been rounded, aligned to @align, from whatever
+ * pool, past whatever damage.  *@cost is what it costs.
+ */
+static noinline struct tlsf_block *
+tlsf_take_any(struct tlsf *t, size_t size, size_t align, size_t *cost)
 {
 	size_t need = align > TLSF_ALIGN ? tlsf_aligned_need(size, align) : size;
 	unsigned int retries = TLSF_RETRIES;
 	struct tlsf_block *block, *end;
 	struct tlsf_pool *pool;
-	unsigned int index;
+	unsigned long key;
 	u64 head;
 
 	for (;;) {
-		index = tlsf_find(t, need);
-		if (index >= TLSF_LISTS)
+		if (!tlsf_find_any(t, need, &key))
 			return NULL;
-		pool = tlsf_pool_at(t, t->list[index].next);
-		block = pool ? tlsf_claim(t, index, need, pool, false) : NULL;
+		pool = tlsf_pool_at(t, tlsf_list(t, key)->next);
+		block = pool ? tlsf_claim_first(t, key, need, pool) : NULL;
 		if (likely(block))
 			break;
-		tlsf_drop_list(t, index);
+		tlsf_drop_list(t, key);
 		if (!retries--)
 			return NULL;
 	}
-	tlsf_unlink_first(t, index);
+	tlsf_unlink(t, block->link.prev, block->link.next, key);
 	head = block->head - TLSF_FREE;
 	end = tlsf_next_at(block, head);
 	if (align > TLSF_ALIGN)
 		block = tlsf_align(t, pool, block, align, &head);
-	tlsf_trim(t, block, head, end, size);
+	tlsf_key_up(size, &size);
+	*cost = TLSF_HEADER + tlsf_trim(t, block, head, end, size);
+	pool->allocs++;
+	pool->used += *cost;
 	return block;
 }
 
-/* Count a block that has just been taken, from tlsf.recent: what it costs. */
-static __always_inline size_t tlsf_count(struct tlsf *t,
-					 const struct tlsf_block *block)
+/*
+ * What is in front of the block at @gap behind the first one of the list @key,
+ * which has not been claimed, becomes a block of its own.
+ */
+static __always_inline struct tlsf_block *
+tlsf_cut_front(struct tlsf *t, unsigned long key, struct list_head *list,
+	       size_t gap)
 {
-	size_t cost = TLSF_HEADER + tlsf_size(block);
+	struct tlsf_block *front = tlsf_block_of(list->next);
+	struct tlsf_block *block = (void *)front + gap;
 
-	t->allocs++;
-	t->recent->used += cost;
-	return cost;
+	tlsf_unlink(t, list, list->next->next, key);
+	front->head = (gap - TLSF_HEADER) | TLSF_FREE;
+	block->prev_phys = front;
+	tlsf_insert(t, front, tlsf_key(gap - TLSF_HEADER));
+	return block;
+}
+
+/* As tlsf_take(), for a block of @size that is aligned to @align. */
+static __always_inline bool tlsf_take_aligned(struct tlsf *t, size_t size,
+					      size_t align, void **p,
+					      size_t *cost)
+{
+	size_t need = tlsf_aligned_need(size, align), whole;
+	unsigned long key = tlsf_key_up(need, &need);
+	struct tlsf_block *block, *end;
+	struct list_head *list;
+	struct tlsf_pool *pool;
+	unsigned long offset, gap;
+	u64 head;
+
+	if (unlikely(!tlsf_find(t, &key)))
+		return false;
+	list = tlsf_list(t, key);
+	if (unlikely(!tlsf_first_intact(t, list, list->next, need, &pool, &offset,
+					&whole, &end)))
+		return false;
+	gap = -(unsigned long)list->next & (align - 1);
+	if (gap && gap < TLSF_MIN_SPLIT)
+		gap += ALIGN(TLSF_MIN_SPLIT - gap, align);
+	if (unlikely(tlsf_is_live_at(pool, offset / TLSF_ALIGN)) ||
+	    unlikely(!tlsf_claim(pool, offset + gap)))
+		return false;
+
+	head = (u64)__ffs(align / TLSF_ALIGN) << TLSF_PROMISE_SHIFT;
+	if (!gap) {
+		block = tlsf_block_of(list->next);
+		*cost = tlsf_cut_first(t, key, list, block, whole, end, size);
+		block->head |= head;
+	} else {
+		block = tlsf_cut_front(t, key, list, gap);
+		whole -= gap;
+		*cost = TLSF_HEADER + tlsf_trim(t, block,
+						head | whole | TLSF_PREV_FREE,
+						end, size);
+	}
+	pool->allocs++;
+	pool->used += *cost;
+	*p = &block->link;
+	return true;
+}
+
+/* Of one that is not aligned, the usual case first. */
+static __always_inline struct tlsf_block *
+tlsf_take_plain(struct tlsf *t, size_t size, size_t *cost)
+{
+	unsigned long key;
+	size_t least;
+	void *p;
+
+	key = tlsf_key_up(size, &least);
+	if (likely(tlsf_take(t, key, least, size, &p, cost)))
+		return tlsf_block_of(p);
+	return tlsf_take_any(t, size, TLSF_ALIGN, cost);
 }
 
 /*
  * Release
  */
-
-/* Take back what is at @p; @size is then what it had. */
-static __always_inline enum chaos_verdict
-tlsf_release(struct tlsf *t, struct tlsf_pool *pool, void *p, size_t *size)
-{
-	struct tlsf_block *block = tlsf_block_of(p);
-	struct tlsf_block *next, *end;
-	unsigned long *live, mask;
-	size_t whole;
-	u64 head;
-
-	if (unlikely(!tlsf_is_live(pool, p)))
-		return CHAOS_FREED;
-	head = block->head;
-	whole = head & TLSF_SIZE;
-	if (unlikely(head & TLSF_FREE ||
-		     !tlsf_next_intact(t, pool, block, whole)))
-		return CHAOS_CORRUPT;
-	if (head & TLSF_PREV_FREE &&
-	    unlikely(!tlsf_prev_intact(t, pool, block)))
-		return CHAOS_CORRUPT;
-
-	*size = whole;
-	live = tlsf_live_word(pool, p, &mask);
-	WRITE_ONCE(*live, *live & ~mask);
-	t->frees++;
-	pool->used -= TLSF_HEADER + whole;
-	block->head = whole | TLSF_FREE;
-	next = tlsf_next_at(block, whole);
-	end = next;
-	if (next->head & TLSF_FREE) {
-		end = tlsf_next(next);
-		tlsf_unlink(t, next);
-		tlsf_absorb(block, tlsf_size(next));
-	}
-	if (head & TLSF_PREV_FREE) {
-		struct tlsf_block *prev = block->prev_phys;
-
-		tlsf_unlink(t, prev);
-		tlsf_absorb(prev, tlsf_size(block));
-		block = prev;
-	}
-	end->prev_phys = block;
-	end->head |= TLSF_PREV_FREE;
-	tlsf_insert(t, block, tlsf_size(block));
-	return CHAOS_OK;
-}
 
 /* What is wrong with a pointer that is not that of a live block. */
 static noinline enum chaos_verdict tlsf_blame(const struct tlsf_pool *pool,
@@ -615,35 +357,42 @@ static bool tlsf_resize_locked(struct tlsf *t, struct tlsf_pool *pool, void *p,
 			       size_t size, size_t *from, size_t *to)
 {
 	struct tlsf_block *block = tlsf_block_of(p);
-	struct tlsf_block *next, *end;
-	size_t had, possible;
+	struct tlsf_block *end;
+	struct tlsf_listed next;
+	unsigned long at;
+	bool next_free;
+	size_t had;
+	u64 head;
 
 	if (unlikely(!tlsf_is_live(pool, p)))
 		return false;
-	had = tlsf_size(block);
-	if (unlikely(block->head & TLSF_FREE ||
-		     !tlsf_next_intact(t, pool, block, had)))
+	head = block->head;
+	had = head & TLSF_SIZE;
+	at = tlsf_position(pool, p);
+	if (unlikely(head & TLSF_FREE) ||
+	    unlikely(!tlsf_next_possible(pool, at, had)))
+		return false;
+	end = tlsf_next_at(block, had);
+	at += (TLSF_HEADER + had) / TLSF_ALIGN;
+	next_free = end->head & TLSF_FREE;
+	if (unlikely(next_free ? !tlsf_next_free(t, pool, end, at, false, &next) :
+				 !tlsf_next_live(pool, end, at)))
 		return false;
 
-	next = tlsf_next_at(block, had);
-	end = next;
-	possible = had;
-	if (next->head & TLSF_FREE) {
-		possible += TLSF_HEADER + tlsf_size(next);
-		end = tlsf_next(next);
-	}
-	if (possible < size)
+	if (next_free)
+		head += TLSF_HEADER + next.size;
+	if ((head & TLSF_SIZE) < size)
 		return false;
-	if (size != had) {
-		if (end != next) {
-			tlsf_unlink(t, next);
-			tlsf_absorb(block, tlsf_size(next));
-		}
-		end->head |= TLSF_PREV_FREE;
-		tlsf_trim(t, block, block->head, end, size);
-	}
 	*from = had;
-	*to = tlsf_size(block);
+	*to = had;
+	if (size == had)
+		return true;
+	if (next_free)
+		tlsf_unlink(t, next.prev, next.next, next.key);
+	end = tlsf_next_at(block, head & TLSF_SIZE);
+	end->head |= TLSF_PREV_FREE;
+	tlsf_key_up(size, &size);
+	*to = tlsf_trim(t, block, head, end, size);
 	pool->used += *to - had;
 	return true;
 }
@@ -659,6 +408,7 @@ VISIBLE_IF_KUNIT void tlsf_init(struct tlsf *t, struct chaos_heap *heap)
 {
 	unsigned int i;
 
+	chaos_lock_init(&t->lock);
 	t->recent = &tlsf_no_pool;
 	t->allocs = 0;
 	t->frees = 0;
@@ -689,7 +439,6 @@ VISIBLE_IF_KUNIT int tlsf_add_pool(struct tlsf *t, struct tlsf_pool *pool,
 {
 	struct tlsf_block *block = mem - offsetof(struct tlsf_block, head);
 	struct tlsf_block *sentinel;
-	unsigned long *live, mask;
 
 	size = ALIGN_DOWN(size, TLSF_ALIGN);
 	if (!IS_ALIGNED((unsigned long)mem, TLSF_ALIGN) ||
@@ -707,9 +456,8 @@ VISIBLE_IF_KUNIT int tlsf_add_pool(struct tlsf *t, struct tlsf_pool *pool,
 	sentinel = tlsf_next(block);
 	sentinel->prev_phys = block;
 	sentinel->head = TLSF_PREV_FREE;
-	live = tlsf_live_word(pool, &sentinel->link, &mask);
-	*live |= mask;
-	tlsf_insert(t, block, size);
+	tlsf_set_live(pool, &sentinel->link, true);
+	tlsf_insert(t, block, tlsf_key(size));
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(tlsf_add_pool);
@@ -722,14 +470,20 @@ EXPORT_SYMBOL_IF_KUNIT(tlsf_add_pool);
 VISIBLE_IF_KUNIT bool tlsf_release_pool(struct tlsf *t, struct tlsf_pool *pool)
 {
 	struct tlsf_block *block = tlsf_block_of((void *)pool->first);
+	size_t size = pool->span + TLSF_MIN_SIZE;
+	struct tlsf_listed l;
 
 	if (pool->used || list_empty(&pool->node))
 		return false;
-	if (block->head != ((pool->span + TLSF_MIN_SIZE) | TLSF_FREE) ||
+	if (block->head != (size | TLSF_FREE) ||
 	    !tlsf_free_intact(pool, block) ||
-	    !tlsf_links_intact(t, pool, block))
+	    !tlsf_links_intact(t, pool, block, size, false, &l))
 		return false;
-	tlsf_unlink(t, block);
+	tlsf_unlink(t, l.prev, l.next, l.key);
+	t->allocs += pool->allocs;
+	t->frees += pool->frees;
+	pool->allocs = 0;
+	pool->frees = 0;
 	list_del_init(&pool->node);
 	if (t->recent == pool)
 		t->recent = &tlsf_no_pool;
@@ -743,26 +497,26 @@ EXPORT_SYMBOL_IF_KUNIT(tlsf_release_pool);
 
 struct tlsf_census {
 	size_t free_blocks;
-	size_t live_blocks;
 	size_t held;
 };
 
 static int tlsf_check_free(struct tlsf *t, struct tlsf_pool *pool,
 			   struct tlsf_block *block)
 {
-	unsigned int index = tlsf_mapping_insert(tlsf_size(block));
+	unsigned long key = tlsf_key(tlsf_size(block));
+	struct tlsf_listed l;
 
 	if (block->head & ~(TLSF_SIZE | TLSF_FREE))
 		return chaos_unclean(t->heap, "free block %p: head %#llx",
 				     &block->link, block->head);
-	if (!tlsf_links_intact(t, pool, block))
+	if (!tlsf_links_intact(t, pool, block, tlsf_size(block), false, &l))
 		return chaos_unclean(t->heap, "free block %p: links %p, %p",
 				     &block->link, block->link.next,
 				     block->link.prev);
-	if (list_empty(&t->list[index]))
+	if (list_empty(tlsf_list(t, key)))
 		return chaos_unclean(t->heap,
-				     "free block %p of %zu: list %u is empty",
-				     &block->link, tlsf_size(block), index);
+				     "free block %p of %zu: list %lu is empty",
+				     &block->link, tlsf_size(block), key);
 	return 0;
 }
 
@@ -835,45 +589,49 @@ static int tlsf_check_pool(struct tlsf *t, struct tlsf_pool *pool,
 		return chaos_unclean(t->heap,
 				     "pool %#lx: %zu bytes used, %zu counted",
 				     pool->first, used, pool->used);
-	sum->live_blocks += live;
+	if (live != pool->allocs - pool->frees)
+		return chaos_unclean(t->heap,
+				     "pool %#lx: %zu live blocks, but %llu taken and %llu given back",
+				     pool->first, live, pool->allocs,
+				     pool->frees);
 	sum->held += used;
 	return 0;
 }
 
 /* Every list.  No more blocks are followed than the pools have. */
-static int tlsf_check_list(struct tlsf *t, unsigned int index, size_t *left)
+static int tlsf_check_list(struct tlsf *t, unsigned long key, size_t *left)
 {
-	unsigned int fl = index / TLSF_SL_COUNT;
-	struct list_head *list = &t->list[index];
-	bool mark = t->sl_bitmap[fl] & 1U << (index % TLSF_SL_COUNT);
+	unsigned long fl = key / TLSF_SL_COUNT;
+	struct list_head *list = tlsf_list(t, key);
+	bool mark = t->sl_bitmap[fl] & 1U << (key % TLSF_SL_COUNT);
 	struct list_head *prev = list;
 	struct list_head *link;
 
 	if (mark == list_empty(list))
-		return chaos_unclean(t->heap, "list %u: mark %d", index, mark);
+		return chaos_unclean(t->heap, "list %lu: mark %d", key, mark);
 	if (!!t->sl_bitmap[fl] != !!(t->fl_bitmap & 1UL << fl))
-		return chaos_unclean(t->heap, "level %u: mark %d, lists %#x",
+		return chaos_unclean(t->heap, "level %lu: mark %d, lists %#x",
 				     fl, !t->sl_bitmap[fl], t->sl_bitmap[fl]);
 	for (link = list->next; link != list; link = link->next) {
 		struct tlsf_pool *pool = tlsf_search_pool(t, link);
 		struct tlsf_block *block = tlsf_block_of(link);
 
 		if (!pool || !IS_ALIGNED((unsigned long)link, TLSF_ALIGN))
-			return chaos_unclean(t->heap, "list %u: link to %p",
-					     index, link);
+			return chaos_unclean(t->heap, "list %lu: link to %p",
+					     key, link);
 		if (!tlsf_free_intact(pool, block) || link->prev != prev)
 			return chaos_unclean(t->heap,
-					     "list %u: block %p: head %#llx, link to %p, not %p",
-					     index, link, block->head,
+					     "list %lu: block %p: head %#llx, link to %p, not %p",
+					     key, link, block->head,
 					     link->prev, prev);
-		if (tlsf_mapping_insert(tlsf_size(block)) != index)
+		if (tlsf_key(tlsf_size(block)) != key)
 			return chaos_unclean(t->heap,
-					     "list %u: block %p of %zu",
-					     index, link, tlsf_size(block));
+					     "list %lu: block %p of %zu",
+					     key, link, tlsf_size(block));
 		if (!(*left)--)
 			return chaos_unclean(t->heap,
-					     "list %u: more blocks on lists than in pools",
-					     index);
+					     "list %lu: more blocks on lists than in pools",
+					     key);
 		prev = link;
 	}
 	return 0;
@@ -883,7 +641,7 @@ static int tlsf_check_list(struct tlsf *t, unsigned int index, size_t *left)
 static int tlsf_take_census(struct tlsf *t, struct tlsf_census *sum)
 {
 	struct tlsf_pool *pool;
-	unsigned int index;
+	unsigned long key;
 	size_t left;
 	int err;
 
@@ -893,17 +651,13 @@ static int tlsf_take_census(struct tlsf *t, struct tlsf_census *sum)
 			return err;
 	}
 	left = sum->free_blocks;
-	for (index = 0; index < TLSF_LISTS; index++) {
-		err = tlsf_check_list(t, index, &left);
+	for (key = TLSF_KEY_BASE; key < TLSF_KEY_BASE + TLSF_LISTS; key++) {
+		err = tlsf_check_list(t, key, &left);
 		if (err)
 			return err;
 	}
 	if (left)
 		return chaos_unclean(t->heap, "%zu free blocks on no list", left);
-	if (sum->live_blocks != t->allocs - t->frees)
-		return chaos_unclean(t->heap,
-				     "%zu live blocks, but %llu taken and %llu given back",
-				     sum->live_blocks, t->allocs, t->frees);
 	return 0;
 }
 
@@ -923,17 +677,21 @@ EXPORT_SYMBOL_IF_KUNIT(tlsf_check);
 VISIBLE_IF_KUNIT void *tlsf_malloc(struct tlsf *t, size_t size, size_t align)
 {
 	struct tlsf_block *block;
+	size_t least, cost;
+	void *p;
 
 	if (!size || size > TLSF_REQUEST_MAX)
 		return NULL;
 	size = tlsf_round(size);
-	block = align <= TLSF_ALIGN ? tlsf_take(t, size) : NULL;
-	if (!block)
-		block = tlsf_take_any(t, size, align);
-	if (!block)
-		return NULL;
-	tlsf_count(t, block);
-	return &block->link;
+	if (align <= TLSF_ALIGN) {
+		block = tlsf_take_plain(t, size, &cost);
+	} else {
+		tlsf_key_up(size, &least);
+		if (tlsf_take_aligned(t, least, align, &p, &cost))
+			return p;
+		block = tlsf_take_any(t, size, align, &cost);
+	}
+	return block ? &block->link : NULL;
 }
 EXPORT_SYMBOL_IF_KUNIT(tlsf_malloc);
 
@@ -943,7 +701,7 @@ VISIBLE_IF_KUNIT enum chaos_verdict tlsf_free(struct tlsf *t,
 	enum chaos_verdict verdict;
 	size_t size;
 
-	verdict = tlsf_release(t, pool, p, &size);
+	verdict = tlsf_release(t, pool, p, false, &size);
 	return verdict == CHAOS_FREED ? tlsf_blame(pool, p) : verdict;
 }
 EXPORT_SYMBOL_IF_KUNIT(tlsf_free);
@@ -964,30 +722,18 @@ EXPORT_SYMBOL_IF_KUNIT(tlsf_resize);
  * The heap around it
  */
 
-/**
- * struct tlsf_heap - chaos_heap.priv
- * @lock: covers @core, heap->held and all that is in the pools
- * @core: the allocator
- */
-struct tlsf_heap {
-	struct chaos_lock lock;
-	struct tlsf core;
-};
-
 #if IS_ENABLED(CONFIG_KUNIT)
 VISIBLE_IF_KUNIT struct tlsf *tlsf_of_heap(struct chaos_heap *heap)
 {
-	struct tlsf_heap *th = heap->priv;
-
-	return &th->core;
+	return heap->priv;
 }
 EXPORT_SYMBOL_IF_KUNIT(tlsf_of_heap);
 
 VISIBLE_IF_KUNIT struct chaos_lock *tlsf_lock_of_heap(struct chaos_heap *heap)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 
-	return &th->lock;
+	return &t->lock;
 }
 EXPORT_SYMBOL_IF_KUNIT(tlsf_lock_of_heap);
 #endif
@@ -995,15 +741,15 @@ EXPORT_SYMBOL_IF_KUNIT(tlsf_lock_of_heap);
 static __always_inline enum chaos_verdict
 tlsf_free_locked(struct chaos_heap *heap, struct tlsf_pool *pool, void *p)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	enum chaos_verdict verdict;
-	size_t size;
+	size_t cost;
 
-	lockdep_assert_held(&th->lock.raw);
-	verdict = tlsf_release(&th->core, pool, p, &size);
+	lockdep_assert_held(&t->lock.raw);
+	verdict = tlsf_release(t, pool, p, false, &cost);
 	if (likely(verdict == CHAOS_OK)) {
-		chaos_san_free(heap, p, size);
-		chaos_unhold(heap, TLSF_HEADER + size);
+		chaos_san_free(heap, p, cost - TLSF_HEADER);
+		chaos_unhold(heap, cost);
 	}
 	return verdict;
 }
@@ -1021,27 +767,26 @@ static void tlsf_free_deferred(void *p)
 		chaos_report(pool->heap, p, verdict, _RET_IP_);
 }
 
-static noinline void tlsf_drain_slow(struct tlsf_heap *th)
+static noinline void tlsf_drain_slow(struct tlsf *t)
 {
-	chaos_drain_deferred(&th->lock, tlsf_free_deferred);
+	chaos_drain_deferred(&t->lock, tlsf_free_deferred);
 }
 
-static __always_inline void tlsf_drain(struct tlsf_heap *th)
+static __always_inline void tlsf_drain(struct tlsf *t)
 {
-	if (unlikely(!llist_empty(&th->lock.deferred)))
-		tlsf_drain_slow(th);
+	if (unlikely(!llist_empty(&t->lock.deferred)))
+		tlsf_drain_slow(t);
 }
 
 static int tlsf_op_init(struct chaos_heap *heap)
 {
-	struct tlsf_heap *th;
+	struct tlsf *t;
 
-	th = kvzalloc_node(sizeof(*th), GFP_KERNEL, heap->node);
-	if (!th)
+	t = kvzalloc_node(sizeof(*t), GFP_KERNEL, heap->node);
+	if (!t)
 		return -ENOMEM;
-	chaos_lock_init(&th->lock);
-	tlsf_init(&th->core, heap);
-	heap->priv = th;
+	tlsf_init(t, heap);
+	heap->priv = t;
 	return 0;
 }
 
@@ -1054,7 +799,7 @@ static void tlsf_op_exit(struct chaos_heap *heap)
 static int tlsf_op_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 {
 	size_t meta = tlsf_pool_meta(pool->size);
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	struct tlsf_pool *mine;
 	unsigned long flags;
 	int err;
@@ -1078,10 +823,10 @@ static int tlsf_op_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 		kvfree(mine);
 		return err;
 	}
-	raw_spin_lock_irqsave(&th->lock.raw, flags);
-	tlsf_drain(th);
-	err = tlsf_add_pool(&th->core, mine, (void *)pool->start, pool->size);
-	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
+	raw_spin_lock_irqsave(&t->lock.raw, flags);
+	tlsf_drain(t);
+	err = tlsf_add_pool(t, mine, (void *)pool->start, pool->size);
+	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 	WARN_ON(err);
 	return 0;
 }
@@ -1097,14 +842,14 @@ static size_t tlsf_op_pool_used(struct chaos_heap *heap,
 static bool tlsf_op_release_pool(struct chaos_heap *heap,
 				 struct chaos_pool *pool)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	unsigned long flags;
 	bool released;
 
-	raw_spin_lock_irqsave(&th->lock.raw, flags);
-	tlsf_drain(th);
-	released = tlsf_release_pool(&th->core, pool->priv);
-	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
+	raw_spin_lock_irqsave(&t->lock.raw, flags);
+	tlsf_drain(t);
+	released = tlsf_release_pool(t, pool->priv);
+	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 	return released;
 }
 
@@ -1117,12 +862,12 @@ static bool tlsf_op_release_pool(struct chaos_heap *heap,
 static void tlsf_op_remove_pool(struct chaos_heap *heap,
 				struct chaos_pool *pool)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&th->lock.raw, flags);
-	tlsf_drain(th);
-	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
+	raw_spin_lock_irqsave(&t->lock.raw, flags);
+	tlsf_drain(t);
+	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 	kvfree(pool->priv);
 	pool->priv = NULL;
 }
@@ -1148,31 +893,43 @@ static size_t tlsf_op_pool_need(struct chaos_heap *heap, size_t size,
 	return size + 2 * TLSF_HEADER;
 }
 
-static noinline struct tlsf_block *
-tlsf_alloc_slow(struct tlsf_heap *th, size_t size, size_t align)
+bool tlsf_alloc_aligned_fast(struct chaos_heap *heap, size_t size, size_t align,
+			     void **p, bool *due)
 {
-	tlsf_drain(th);
-	return tlsf_take_any(&th->core, size, align);
+	struct tlsf *t = heap->priv;
+	unsigned long flags;
+	bool done = false;
+	size_t cost;
+
+	tlsf_key_up(max(size, TLSF_MIN_SIZE), &size);
+	if (unlikely(!chaos_trylock(&t->lock, &flags)))
+		return false;
+	if (likely(llist_empty(&t->lock.deferred)) &&
+	    likely(tlsf_take_aligned(t, size, align, p, &cost))) {
+		*due = chaos_hold_only(heap, cost) > READ_ONCE(heap->low_mark);
+		done = true;
+	}
+	chaos_unlock(&t->lock, flags);
+	return done;
 }
 
 void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align)
 {
-	struct tlsf_heap *th = heap->priv;
-	struct tlsf_block *block = NULL;
+	struct tlsf *t = heap->priv;
+	struct tlsf_block *block;
 	unsigned long flags;
+	size_t cost;
 
 	if (unlikely(size > TLSF_REQUEST_MAX))
 		return NULL;
 	size = tlsf_round(size);
-	if (unlikely(!chaos_lock(&th->lock, &flags)))
+	if (unlikely(!chaos_lock(&t->lock, &flags)))
 		return NULL;
-	if (likely(llist_empty(&th->lock.deferred) && align <= TLSF_ALIGN))
-		block = tlsf_take(&th->core, size);
-	if (unlikely(!block))
-		block = tlsf_alloc_slow(th, size, align);
+	tlsf_drain(t);
+	block = tlsf_take_any(t, size, align, &cost);
 	if (likely(block))
-		chaos_hold(heap, tlsf_count(&th->core, block));
-	chaos_unlock(&th->lock, flags);
+		chaos_hold(heap, cost);
+	chaos_unlock(&t->lock, flags);
 	return likely(block) ? &block->link : NULL;
 }
 
@@ -1180,26 +937,23 @@ void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align)
 static size_t tlsf_alloc_batch(struct chaos_heap *heap, size_t size, size_t n,
 			       void **p)
 {
-	struct tlsf_heap *th = heap->priv;
-	struct tlsf *t = &th->core;
+	struct tlsf *t = heap->priv;
+	size_t done, cost, held = 0;
 	struct tlsf_block *block;
 	unsigned long flags;
-	size_t done, cost = 0;
 
-	if (unlikely(!chaos_lock(&th->lock, &flags)))
+	if (unlikely(!chaos_lock(&t->lock, &flags)))
 		return 0;
-	tlsf_drain(th);
+	tlsf_drain(t);
 	for (done = 0; done < n; done++) {
-		block = tlsf_take(t, size);
-		if (unlikely(!block))
-			block = tlsf_take_any(t, size, TLSF_ALIGN);
+		block = tlsf_take_plain(t, size, &cost);
 		if (unlikely(!block))
 			break;
-		cost += tlsf_count(t, block);
+		held += cost;
 		p[done] = &block->link;
 	}
-	chaos_hold(heap, cost);
-	chaos_unlock(&th->lock, flags);
+	chaos_hold(heap, held);
+	chaos_unlock(&t->lock, flags);
 	return done;
 }
 
@@ -1221,26 +975,26 @@ static size_t tlsf_op_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
 
 /* In NMI, and what this CPU or another was doing cannot be waited for. */
 static noinline enum chaos_verdict
-tlsf_free_later(struct tlsf_heap *th, struct tlsf_pool *pool, void *p)
+tlsf_free_later(struct tlsf *t, struct tlsf_pool *pool, void *p)
 {
 	if (!tlsf_is_live(pool, p))
 		return tlsf_blame(pool, p);
-	return chaos_defer_free(&th->lock, p) ? CHAOS_OK : CHAOS_FREED;
+	return chaos_defer_free(&t->lock, p) ? CHAOS_OK : CHAOS_FREED;
 }
 
 enum chaos_verdict tlsf_op_free(struct chaos_heap *heap,
 				struct chaos_pool *pool, void *p)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	struct tlsf_pool *mine = pool->priv;
 	enum chaos_verdict verdict;
 	unsigned long flags;
 
-	if (unlikely(!chaos_lock(&th->lock, &flags)))
-		return tlsf_free_later(th, mine, p);
-	tlsf_drain(th);
+	if (unlikely(!chaos_lock(&t->lock, &flags)))
+		return tlsf_free_later(t, mine, p);
+	tlsf_drain(t);
 	verdict = tlsf_free_locked(heap, mine, p);
-	chaos_unlock(&th->lock, flags);
+	chaos_unlock(&t->lock, flags);
 	if (unlikely(verdict == CHAOS_FREED))
 		return tlsf_blame(mine, p);
 	return verdict;
@@ -1253,19 +1007,19 @@ enum chaos_verdict tlsf_op_free(struct chaos_heap *heap,
 static size_t tlsf_free_batch(struct chaos_heap *heap, size_t n, void **p,
 			      enum chaos_verdict *verdict)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	struct chaos_pool *pool = NULL;
 	unsigned long flags;
 	size_t done;
 
 	*verdict = CHAOS_OK;
-	if (unlikely(!chaos_lock(&th->lock, &flags))) {
+	if (unlikely(!chaos_lock(&t->lock, &flags))) {
 		pool = chaos_pool_guess(heap, NULL, *p, verdict);
 		if (pool)
-			*verdict = tlsf_free_later(th, pool->priv, *p);
+			*verdict = tlsf_free_later(t, pool->priv, *p);
 		return *verdict == CHAOS_OK;
 	}
-	tlsf_drain(th);
+	tlsf_drain(t);
 	for (done = 0; done < n; done++) {
 		pool = chaos_pool_guess(heap, pool, p[done], verdict);
 		if (likely(pool))
@@ -1273,7 +1027,7 @@ static size_t tlsf_free_batch(struct chaos_heap *heap, size_t n, void **p,
 		if (unlikely(*verdict != CHAOS_OK))
 			break;
 	}
-	chaos_unlock(&th->lock, flags);
+	chaos_unlock(&t->lock, flags);
 	if (unlikely(*verdict == CHAOS_FREED))
 		*verdict = tlsf_blame(pool->priv, p[done]);
 	return done;
@@ -1294,7 +1048,7 @@ static size_t tlsf_op_free_bulk(struct chaos_heap *heap, size_t n, void **p,
 static bool tlsf_op_resize(struct chaos_heap *heap, struct chaos_pool *pool,
 			   void *p, size_t size)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	unsigned long flags;
 	size_t from, to;
 	bool done;
@@ -1302,15 +1056,15 @@ static bool tlsf_op_resize(struct chaos_heap *heap, struct chaos_pool *pool,
 	if (unlikely(size > TLSF_REQUEST_MAX))
 		return false;
 	size = tlsf_round(size);
-	if (unlikely(!chaos_lock(&th->lock, &flags)))
+	if (unlikely(!chaos_lock(&t->lock, &flags)))
 		return false;
-	tlsf_drain(th);
-	done = tlsf_resize_locked(&th->core, pool->priv, p, size, &from, &to);
+	tlsf_drain(t);
+	done = tlsf_resize_locked(t, pool->priv, p, size, &from, &to);
 	if (done) {
 		chaos_unhold(heap, from);
 		chaos_hold(heap, to);
 	}
-	chaos_unlock(&th->lock, flags);
+	chaos_unlock(&t->lock, flags);
 	return done;
 }
 
@@ -1320,12 +1074,12 @@ static enum chaos_verdict tlsf_op_query(struct chaos_heap *heap,
 {
 	const struct chaos_deferred_block *waiting = p;
 	const struct tlsf_pool *mine = pool->priv;
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	u64 head;
 
 	if (unlikely(!tlsf_is_live(mine, p)))
 		return tlsf_blame(mine, p);
-	if (unlikely(READ_ONCE(waiting->mark) == th->lock.mark))
+	if (unlikely(READ_ONCE(waiting->mark) == t->lock.mark))
 		return CHAOS_FREED;
 	head = READ_ONCE(tlsf_block_of(p)->head);
 	block->size = head & TLSF_SIZE;
@@ -1338,18 +1092,18 @@ static enum chaos_verdict tlsf_op_query(struct chaos_heap *heap,
 
 static int tlsf_op_check(struct chaos_heap *heap)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	struct tlsf_census sum = { 0 };
 	unsigned long flags;
 	int err;
 
-	raw_spin_lock_irqsave(&th->lock.raw, flags);
-	tlsf_drain(th);
-	err = tlsf_take_census(&th->core, &sum);
+	raw_spin_lock_irqsave(&t->lock.raw, flags);
+	tlsf_drain(t);
+	err = tlsf_take_census(t, &sum);
 	if (!err && sum.held != atomic_long_read(&heap->held))
 		err = chaos_unclean(heap, "%zu bytes held, %zu counted",
 				    sum.held, atomic_long_read(&heap->held));
-	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
+	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 	return err;
 }
 
@@ -1360,7 +1114,7 @@ static int tlsf_op_check(struct chaos_heap *heap)
 static int tlsf_op_walk(struct chaos_heap *heap, chaos_visitor visitor,
 			void *arg)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	unsigned long word, words, flags;
 	struct chaos_pool *pool;
 	bool more = true;
@@ -1374,8 +1128,8 @@ static int tlsf_op_walk(struct chaos_heap *heap, chaos_visitor visitor,
 
 			if (!READ_ONCE(mine->live[word]))
 				continue;
-			raw_spin_lock_irqsave(&th->lock.raw, flags);
-			tlsf_drain(th);
+			raw_spin_lock_irqsave(&t->lock.raw, flags);
+			tlsf_drain(t);
 			bits = mine->live[word];
 			for (; bits && more; bits &= bits - 1) {
 				void *p;
@@ -1388,7 +1142,7 @@ static int tlsf_op_walk(struct chaos_heap *heap, chaos_visitor visitor,
 					       tlsf_size(tlsf_block_of(p)),
 					       arg);
 			}
-			raw_spin_unlock_irqrestore(&th->lock.raw, flags);
+			raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 			cond_resched();
 		}
 		if (!more)
@@ -1400,18 +1154,22 @@ static int tlsf_op_walk(struct chaos_heap *heap, chaos_visitor visitor,
 static void tlsf_op_stats(struct chaos_heap *heap,
 			  struct chaos_heap_stats *stats)
 {
-	struct tlsf_heap *th = heap->priv;
-	struct tlsf *t = &th->core;
+	struct tlsf *t = heap->priv;
+	struct tlsf_pool *pool;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&th->lock.raw, flags);
-	tlsf_drain(th);
+	raw_spin_lock_irqsave(&t->lock.raw, flags);
+	tlsf_drain(t);
 	stats->allocs = t->allocs;
 	stats->local_frees = t->frees;
-	stats->live_blocks = t->allocs - t->frees;
+	list_for_each_entry(pool, &t->pools, node) {
+		stats->allocs += pool->allocs;
+		stats->local_frees += pool->frees;
+	}
+	stats->live_blocks = stats->allocs - stats->local_frees;
 	stats->live_bytes = atomic_long_read(&heap->held) -
 			    stats->live_blocks * TLSF_HEADER;
-	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
+	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 }
 
 /* Blocks of all sizes lie side by side. */
@@ -1423,17 +1181,18 @@ static size_t tlsf_op_class_stats(struct chaos_heap *heap,
 
 static bool tlsf_op_collect(struct chaos_heap *heap, bool force)
 {
-	struct tlsf_heap *th = heap->priv;
+	struct tlsf *t = heap->priv;
 	unsigned long flags;
 
-	raw_spin_lock_irqsave(&th->lock.raw, flags);
-	tlsf_drain(th);
-	raw_spin_unlock_irqrestore(&th->lock.raw, flags);
+	raw_spin_lock_irqsave(&t->lock.raw, flags);
+	tlsf_drain(t);
+	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 	return false;
 }
 
 const struct chaos_engine chaos_tlsf_engine = {
 	.name = "tlsf",
+	.fast_max = TLSF_REQUEST_MAX,
 	.init = tlsf_op_init,
 	.exit = tlsf_op_exit,
 	.add_pool = tlsf_op_add_pool,

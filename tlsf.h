@@ -83,45 +83,72 @@ static_assert(TLSF_ALIGN == CHAOS_MIN_ALIGN);
  * struct tlsf_pool - one range of memory, and which addresses in it are blocks
  * @first: address of the first block's payload
  * @span: the last address that a block could have, less @first
+ * @allocs: blocks taken so far
+ * @used: bytes of live blocks and their headers; between the two counters that
+ *	change along with it
+ * @frees: blocks given back so far; the others are live
  * @node: in tlsf.pools; by itself once the pool has been released
- * @used: bytes of live blocks and their headers
  * @live: bit n is set if and only if a live block's payload begins at
  *	@first + n * TLSF_ALIGN.  The sentinel's bit is set, too.
  *
- * Written under the control's lock; @live is read without it, too.
+ * Written under the control's lock; @live and @used are read without it, too.
  */
 struct tlsf_pool {
 	unsigned long first;
 	size_t span;
-	struct list_head node;
+	u64 allocs;
 	size_t used;
+	u64 frees;
+	struct list_head node;
 	unsigned long live[];
 };
 
+/*
+ * Inside of the engine, a list has a key in place of (fl, sl): the same, but with
+ * fl counting from TLSF_ALIGN_SHIFT.  That makes the fl of a size the shift that
+ * leads to its sl, and all of it shorter.
+ */
+#define TLSF_FL_BASE		TLSF_ALIGN_SHIFT
+#define TLSF_KEY_BASE		(TLSF_FL_BASE * TLSF_SL_COUNT)
+
 /**
- * struct tlsf - the control of any number of pools
- * @recent: the pool that the last block was taken from, or one without blocks
- * @allocs: blocks taken so far
- * @frees: blocks given back so far; the others are live
+ * struct tlsf - chaos_heap.priv: the control of any number of pools
+ * @lock: covers all of this, heap->held and all that is in the pools; a core by
+ *	itself has no use for it
+ * @recent: the pool that was used last, or one without blocks
  * @fl_bitmap: bit fl is set if and only if @sl_bitmap[fl] is not 0
- * @sl_bitmap: bit sl is set if and only if @list[fl * TLSF_SL_COUNT + sl] is
+ * @sl_bitmap: bit sl is set if and only if the list fl * TLSF_SL_COUNT + sl is
  *	not empty
+ * @heap: whose it is
+ * @pools: all pools
+ * @allocs: blocks taken from pools that are gone
+ * @frees: blocks given back to these
+ * @no_list: where the lists with keys less than TLSF_KEY_BASE would be, which
+ *	makes the address of a list a single addition
  * @list: the free blocks: each is on the list that its size maps to.
  *	Circular, so that the ends of a link are checked and changed alike
  *	whether they are blocks or the head.
- * @pools: all pools
- * @heap: for reports
  */
 struct tlsf {
-	struct tlsf_pool *recent;
-	u64 allocs;
-	u64 frees;
-	unsigned long fl_bitmap;
-	u32 sl_bitmap[TLSF_FL_COUNT];
+	union {
+		struct {
+			struct chaos_lock lock;
+			struct tlsf_pool *recent;
+			unsigned long fl_bitmap;
+			u32 sl_bitmap[TLSF_FL_BASE + TLSF_FL_COUNT];
+			struct chaos_heap *heap;
+			struct list_head pools;
+			u64 allocs;
+			u64 frees;
+		};
+		struct list_head no_list[TLSF_KEY_BASE];
+	};
 	struct list_head list[TLSF_LISTS];
-	struct list_head pools;
-	struct chaos_heap *heap;
 };
+
+static_assert(offsetof(struct tlsf, list) ==
+	      TLSF_KEY_BASE * sizeof(struct list_head));
+static_assert(TLSF_FL_BASE + TLSF_FL_COUNT <= BITS_PER_LONG);
 
 /*
  * The list that holds blocks of @size, as fl * 2^sli + sl.  Up to twice the
@@ -135,24 +162,47 @@ tlsf_map(size_t size, unsigned int sli, unsigned int fl_shift)
 	return (k << sli) + (unsigned int)(size >> (k + fl_shift + 1 - sli));
 }
 
-/* The first list none of whose blocks is smaller than @size > 0. */
-static __always_inline unsigned int
-tlsf_map_up(size_t size, unsigned int sli, unsigned int fl_shift)
-{
-	unsigned int k = __fls(size | 1UL << (fl_shift + 1)) - (fl_shift + 1);
-
-	return (k << sli) +
-	       (unsigned int)((size - 1) >> (k + fl_shift + 1 - sli)) + 1;
-}
-
 static __always_inline unsigned int tlsf_mapping_insert(size_t size)
 {
 	return tlsf_map(size, TLSF_SLI, TLSF_FL_SHIFT);
 }
 
+/*
+ * log2 of the distance from one list to the next where @size is.  It is __fls(),
+ * but an unsigned long from the start: conversions would be instructions.
+ */
+static __always_inline unsigned long tlsf_step_shift(size_t size)
+{
+	unsigned long zeroes = __builtin_clzl(size | BIT(TLSF_FL_SHIFT + 1));
+
+	return BITS_PER_LONG - 1 - TLSF_SLI - zeroes;
+}
+
+/* The key of the list that holds blocks of @size. */
+static __always_inline unsigned long tlsf_key(size_t size)
+{
+	unsigned long shift = tlsf_step_shift(size);
+
+	return (shift << TLSF_SLI) + (size >> shift);
+}
+
+/*
+ * The key of the first list none of whose blocks is smaller than @size > 0, and
+ * the least size on it.
+ */
+static __always_inline unsigned long tlsf_key_up(size_t size, size_t *least)
+{
+	size_t last = size - 1;
+	unsigned long shift = tlsf_step_shift(last);
+	size_t steps = (last >> shift) + 1;
+
+	*least = steps << shift;
+	return (shift << TLSF_SLI) + steps;
+}
+
 static __always_inline unsigned int tlsf_mapping_search(size_t size)
 {
-	return tlsf_map_up(size, TLSF_SLI, TLSF_FL_SHIFT);
+	return tlsf_key_up(size, &size) - TLSF_KEY_BASE;
 }
 
 /* The payload of a block for @size <= TLSF_REQUEST_MAX bytes. */
@@ -213,6 +263,10 @@ static __always_inline void tlsf_absorb(struct tlsf_block *block, size_t size)
 void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align);
 enum chaos_verdict tlsf_op_free(struct chaos_heap *heap, struct chaos_pool *pool,
 				void *p);
+
+/* As tlsf_alloc_fast(), for @size <= TLSF_REQUEST_MAX and @align > TLSF_ALIGN. */
+bool tlsf_alloc_aligned_fast(struct chaos_heap *heap, size_t size, size_t align,
+			     void **p, bool *due);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 void tlsf_init(struct tlsf *t, struct chaos_heap *heap);

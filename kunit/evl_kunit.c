@@ -133,8 +133,9 @@ static void lab_take_all(struct kunit *test, struct lab *lab)
 {
 	KUNIT_ASSERT_PTR_EQ(test, lab_reserve(lab, lab->ep->nr_pages),
 			    lab->ep->page);
+	KUNIT_ASSERT_EQ(test, lab->evl->short_map, 0);
+	KUNIT_ASSERT_EQ(test, lab->evl->rows, 0);
 	KUNIT_ASSERT_TRUE(test, RB_EMPTY_ROOT(&lab->evl->size_tree.rb_root));
-	KUNIT_ASSERT_EQ(test, lab->evl->bin_map, 0);
 }
 
 static void lab_put_all(struct lab *lab)
@@ -172,14 +173,29 @@ static void lab_expect_free(struct kunit *test, struct lab *lab, u32 nr,
 	KUNIT_EXPECT_EQ(test, r[pages - 1].pages, pages);
 }
 
-static size_t lab_tree_count(struct lab *lab)
+/* The first range in the bin of @pages. */
+static struct evl_page *lab_bin(struct lab *lab, u32 pages)
 {
-	struct rb_node *node;
+	struct evl_row *row = lab->evl->row[pages / EVL_ROW_SIZE];
+
+	return pages < EVL_LONG ? lab->evl->short_bin[pages] :
+				  row->bin[pages % EVL_ROW_SIZE];
+}
+
+/* Free ranges of EVL_LONG pages or more that have a bin. */
+static size_t lab_long_count(struct lab *lab)
+{
+	struct evl_page *r;
+	u32 pages, nr = 0;
 	size_t n = 0;
 
-	for (node = rb_first(&lab->evl->size_tree.rb_root); node;
-	     node = rb_next(node))
-		n++;
+	for (pages = EVL_LONG; lab->evl->row[nr]; pages++) {
+		if (pages % EVL_ROW_SIZE < lab->evl->row[nr]->nr) {
+			for (r = lab_bin(lab, pages); r; r = r->next)
+				n++;
+		}
+		nr = (pages + 1) / EVL_ROW_SIZE;
+	}
 	return n;
 }
 
@@ -196,10 +212,9 @@ static void lab_expect_whole(struct kunit *test, struct lab *lab)
 
 static void insert_range_bysize(struct kunit *test)
 {
-	static const u32 pages[] = { 70, 3, 300, 64, 1, 70, 63, 3, 65 };
-	static const u32 sorted[] = { 64, 65, 70, 70, 300 };
-	struct lab *lab = lab_new(test, SZ_1M);
-	struct rb_node *node;
+	static const u32 pages[] = { 70, 3, 300, 64, 1, 70, 63, 3, 65, 4100 };
+	struct lab *lab = lab_new(test, SZ_4M);
+	struct evl_row *row;
 	u32 nr[ARRAY_SIZE(pages)], at = 1;
 	struct evl_page *r;
 	unsigned int i;
@@ -211,26 +226,35 @@ static void insert_range_bysize(struct kunit *test)
 		at += pages[i] + 1;
 	}
 
-	/* Short ones by their exact length, the latest first. */
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map,
+	/* By their exact length, the latest first. */
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map,
 			BIT_ULL(1) | BIT_ULL(3) | BIT_ULL(63));
-	r = lab->evl->bin[3].next;
+	r = lab_bin(lab, 3);
 	KUNIT_EXPECT_PTR_EQ(test, r, &lab->ep->page[nr[7]]);
 	KUNIT_EXPECT_PTR_EQ(test, r->next, &lab->ep->page[nr[1]]);
+	KUNIT_EXPECT_NULL(test, r->next->next);
 
-	/* Long ones in order. */
-	KUNIT_EXPECT_EQ(test, lab_tree_count(lab), ARRAY_SIZE(sorted));
-	node = rb_first_cached(&lab->evl->size_tree);
-	for (i = 0; i < ARRAY_SIZE(sorted) && node; i++) {
-		r = rb_entry(node, struct evl_range, size_node)->page;
-		KUNIT_EXPECT_EQ(test, r->pages, sorted[i]);
-		node = rb_next(node);
-	}
+	/* Long ones, too; three levels of bits tell which lengths there are. */
+	KUNIT_EXPECT_EQ(test, lab_long_count(lab), 6);
+	KUNIT_EXPECT_EQ(test, lab->evl->rows, BIT_ULL(0) | BIT_ULL(1));
+	row = lab->evl->row[0];
+	KUNIT_EXPECT_EQ(test, row->words, BIT_ULL(1) | BIT_ULL(4));
+	KUNIT_EXPECT_EQ(test, row->map[1],
+			BIT_ULL(0) | BIT_ULL(1) | BIT_ULL(6));
+	KUNIT_EXPECT_EQ(test, row->map[4], BIT_ULL(300 % 64));
+	r = lab_bin(lab, 70);
+	KUNIT_EXPECT_PTR_EQ(test, r, &lab->ep->page[nr[5]]);
+	KUNIT_EXPECT_PTR_EQ(test, r->next, &lab->ep->page[nr[0]]);
+	row = lab->evl->row[1];
+	KUNIT_EXPECT_EQ(test, row->words, BIT_ULL(0));
+	KUNIT_EXPECT_EQ(test, row->map[0], BIT_ULL(4));
+	KUNIT_EXPECT_PTR_EQ(test, lab_bin(lab, 4100), &lab->ep->page[nr[9]]);
 
 	for (i = 0; i < ARRAY_SIZE(pages); i++)
 		lab_remove(lab, nr[i]);
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map, 0);
-	KUNIT_EXPECT_EQ(test, lab_tree_count(lab), 0);
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map, 0);
+	KUNIT_EXPECT_EQ(test, lab->evl->rows, 0);
+	KUNIT_EXPECT_EQ(test, lab_long_count(lab), 0);
 	lab_put_all(lab);
 	lab_expect_whole(test, lab);
 }
@@ -313,18 +337,18 @@ static void release_page_range(struct kunit *test)
 	lab_expect_free(test, lab, 10, 5);
 	lab_release(lab, 18, 2);	/* with the right one */
 	lab_expect_free(test, lab, 18, 4);
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map, BIT_ULL(5) | BIT_ULL(4));
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map, BIT_ULL(5) | BIT_ULL(4));
 	lab_release(lab, 15, 3);	/* with both */
 	lab_expect_free(test, lab, 10, 12);
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map, BIT_ULL(12));
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map, BIT_ULL(12));
 	for (i = 11; i < 21; i++)
 		KUNIT_EXPECT_EQ(test, lab->ep->page[i].type, EVL_NONE);
 
 	/* From short to long, on either side, up to the ends of the pool. */
 	lab_release(lab, 22, 100);
 	lab_expect_free(test, lab, 10, 112);
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map, 0);
-	KUNIT_EXPECT_EQ(test, lab_tree_count(lab), 1);
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map, 0);
+	KUNIT_EXPECT_EQ(test, lab_long_count(lab), 1);
 	lab_release(lab, 122, 6);
 	lab_release(lab, 0, 10);
 	lab_expect_whole(test, lab);
@@ -337,10 +361,15 @@ static void search_size_ge(struct kunit *test)
 	} tries[] = {
 		{ 1, 2 }, { 2, 2 }, { 3, 7 }, { 7, 7 }, { 8, 63 }, { 63, 63 },
 		{ 64, 80 }, { 80, 80 }, { 81, 200 }, { 200, 200 },
-		{ 201, 300 }, { 300, 300 }, { 301, 0 }, { U32_MAX, 0 },
+		{ 201, 300 }, { 300, 300 }, { 301, 4095 }, { 4095, 4095 },
+		{ 4096, 4160 }, { 4160, 4160 }, { 4161, 9000 },
+		{ 8191, 9000 }, { 8192, 9000 }, { 9001, 0 },
+		{ EVL_NR_BINS - 1, 0 }, { EVL_NR_BINS, 0 }, { U32_MAX, 0 },
 	};
-	static const u32 pages[] = { 200, 7, 80, 2, 300, 63 };
-	struct lab *lab = lab_new(test, SZ_1M);
+	static const u32 pages[] = {
+		200, 7, 80, 2, 300, 63, 4160, 9000, 4095,
+	};
+	struct lab *lab = lab_new(test, SZ_16M);
 	u32 nr[ARRAY_SIZE(pages)], at = 0;
 	struct evl_page *r;
 	unsigned int i;
@@ -367,6 +396,11 @@ static void search_size_ge(struct kunit *test)
 	lab_remove(lab, nr[0]);
 	lab_remove(lab, nr[2]);
 	lab_remove(lab, nr[4]);
+	lab_remove(lab, nr[8]);
+	locked(lab, r = evl_search_size_ge(lab->evl, 1));
+	KUNIT_EXPECT_PTR_EQ(test, r, &lab->ep->page[nr[6]]);
+	lab_remove(lab, nr[6]);
+	lab_remove(lab, nr[7]);
 	locked(lab, r = evl_search_size_ge(lab->evl, 1));
 	KUNIT_EXPECT_NULL(test, r);
 	lab_put_all(lab);
@@ -387,15 +421,15 @@ static void reserve_page_range(struct kunit *test)
 	/* From long to short. */
 	KUNIT_EXPECT_PTR_EQ(test, lab_reserve(lab, 65), &page[60]);
 	lab_expect_free(test, lab, 0, 60);
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map, BIT_ULL(60));
-	KUNIT_EXPECT_EQ(test, lab_tree_count(lab), 0);
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map, BIT_ULL(60));
+	KUNIT_EXPECT_EQ(test, lab_long_count(lab), 0);
 
 	/* The shortest that is long enough, be it that nothing stays. */
 	lab_release(lab, 100, 4);
 	KUNIT_EXPECT_PTR_EQ(test, lab_reserve(lab, 4), &page[100]);
 	KUNIT_EXPECT_NULL(test, lab_reserve(lab, 61));
 	KUNIT_EXPECT_PTR_EQ(test, lab_reserve(lab, 60), &page[0]);
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map, 0);
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map, 0);
 	KUNIT_EXPECT_NULL(test, lab_reserve(lab, 1));
 
 	lab_put_all(lab);
@@ -952,24 +986,32 @@ static void empty_page_kept(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
 		KUNIT_EXPECT_EQ(test, page->type, 6);
 		KUNIT_EXPECT_EQ(test, page->busy, bucket->empty);
-		KUNIT_EXPECT_PTR_EQ(test, bucket->spare, page);
+		KUNIT_EXPECT_PTR_EQ(test, lab->evl->spare, page);
 		lab_expect_free(test, lab, 0, 127);
 		p = lab_alloc(test, lab, 64);
 		KUNIT_EXPECT_PTR_EQ(test, p, first);
 	}
 
-	/* While another page has room, an empty one is not kept. */
+	/* One is kept in all, and that is the last one. */
 	q[0] = p;
 	for (i = 1; i < ARRAY_SIZE(q); i++)
 		q[i] = lab_alloc(test, lab, 64);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), 2 * EVL_PAGE_SIZE);
 	for (i = 0; i < 8; i++)
 		KUNIT_EXPECT_EQ(test, lab_free(lab, q[i]), CHAOS_OK);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), EVL_PAGE_SIZE);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->spare, page);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), 2 * EVL_PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, lab_page(lab, q[8])->type, 6);
 	chaos_test_sound(test, lab->heap);
 	KUNIT_EXPECT_EQ(test, lab_free(lab, q[8]), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->spare, lab_page(lab, q[8]));
+	KUNIT_EXPECT_NE(test, page->type, 6);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), EVL_PAGE_SIZE);
+	chaos_test_sound(test, lab->heap);
+	p = lab_alloc(test, lab, 16);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), EVL_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, lab->evl->spare->type, 4);
 	chaos_test_idle(test, lab->heap, 0);
 
 	/* A gentle collect leaves it, a forced one does not. */
@@ -977,7 +1019,7 @@ static void empty_page_kept(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), EVL_PAGE_SIZE);
 	chaos_heap_collect(lab->heap, true);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), 0);
-	KUNIT_EXPECT_NULL(test, bucket->spare);
+	KUNIT_EXPECT_NULL(test, lab->evl->spare);
 	lab_expect_whole(test, lab);
 }
 
@@ -992,7 +1034,7 @@ static void empty_page_under_pressure(struct kunit *test)
 		p = lab_alloc(test, lab, BIT(log2));
 		KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
 	}
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), EVL_NR_BUCKETS * EVL_PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), EVL_PAGE_SIZE);
 	/* For a caller that may block, the API would collect. */
 	p = chaos_heap_alloc(lab->heap, SZ_64K, GFP_NOWAIT | __GFP_NOWARN);
 	KUNIT_ASSERT_NOT_NULL(test, p);
@@ -1010,6 +1052,99 @@ static void empty_page_under_pressure(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, lab_size(lab, p), 16);
 	chaos_heap_collect(lab->heap, true);
 	KUNIT_EXPECT_EQ(test, lab_size(lab, p), 16);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	lab_expect_whole(test, lab);
+}
+
+/* A pair of a short range leaves the bins alone, wherever it is. */
+static void range_kept(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_64K);
+	void *p = lab_alloc(test, lab, 1000), *q = lab_alloc(test, lab, 3000);
+	struct evl_page *page = lab_page(lab, p);
+	void *first = p, *long_one;
+	unsigned int i;
+
+	for (i = 0; i < 5; i++) {
+		KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+		KUNIT_EXPECT_PTR_EQ(test, lab->evl->kept, page);
+		KUNIT_EXPECT_EQ(test, lab->evl->kept_pages, 2);
+		KUNIT_EXPECT_EQ(test, lab->evl->short_map, 0);
+		/* For everybody, it is free. */
+		KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_FREED);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, p + 8), CHAOS_FREED);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, p + 512), CHAOS_FREED);
+		KUNIT_EXPECT_FALSE(test, lab_resize(lab, p, 8));
+		KUNIT_EXPECT_EQ(test, chaos_test_live(lab->heap), 1);
+		chaos_test_sound(test, lab->heap);
+		p = lab_alloc(test, lab, 600 + 80 * i);
+		KUNIT_EXPECT_PTR_EQ(test, p, first);
+		KUNIT_EXPECT_NULL(test, lab->evl->kept);
+	}
+
+	/* Not for another length, nor where the alignment is wrong. */
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	p = lab_alloc(test, lab, 512);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->kept, page);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->kept, lab_page(lab, p));
+	KUNIT_EXPECT_NE(test, page->type, EVL_KEPT);
+	p = lab_alloc_aligned(lab, 512, PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, PAGE_SIZE));
+	chaos_test_sound(test, lab->heap);
+
+	/* The next one that is freed takes its place; long ones are not kept. */
+	long_one = lab_alloc(test, lab, SZ_32K);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, long_one), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->kept, lab_page(lab, p));
+	KUNIT_EXPECT_EQ(test, lab_free(lab, q), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->kept, lab_page(lab, q));
+	chaos_test_sound(test, lab->heap);
+	chaos_test_idle(test, lab->heap, 0);
+	chaos_heap_collect(lab->heap, false);
+	KUNIT_EXPECT_NOT_NULL(test, lab->evl->kept);
+	lab_expect_whole(test, lab);
+	KUNIT_EXPECT_NULL(test, lab->evl->kept);
+}
+
+/* It is had by who needs it, together with an empty page that is kept. */
+static void range_kept_under_pressure(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_64K);
+	unsigned int i;
+	void *p, *q;
+
+	for (i = 0; i < 4; i++) {
+		p = lab_alloc(test, lab, i & 1 ? 100 : 1000);
+		q = lab_alloc(test, lab, i & 1 ? 1000 : 100);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, i & 2 ? p : q), CHAOS_OK);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, i & 2 ? q : p), CHAOS_OK);
+		KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held),
+				3 * EVL_PAGE_SIZE);
+		p = chaos_heap_alloc(lab->heap, SZ_64K, GFP_NOWAIT);
+		KUNIT_ASSERT_NOT_NULL(test, p);
+		KUNIT_EXPECT_NULL(test, lab->evl->kept);
+		KUNIT_EXPECT_NULL(test, lab->evl->spare);
+		chaos_test_sound(test, lab->heap);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+		lab_expect_whole(test, lab);
+	}
+
+	/* Where it is of no use, it stays. */
+	p = lab_alloc(test, lab, 1000);
+	q = lab_alloc(test, lab, 512);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	KUNIT_EXPECT_NULL(test, chaos_heap_alloc(lab->heap, SZ_64K,
+						 GFP_NOWAIT | __GFP_NOWARN));
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->kept, lab_page(lab, p));
+
+	/* A block in front of it grows into it. */
+	p = lab_alloc(test, lab, 2048);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, q), CHAOS_OK);
+	KUNIT_EXPECT_TRUE(test, lab_resize(lab, p, 2048 + 512));
+	KUNIT_EXPECT_EQ(test, lab_size(lab, p), 2048 + 512);
+	chaos_test_sound(test, lab->heap);
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
 	lab_expect_whole(test, lab);
 }
@@ -1033,7 +1168,7 @@ static void pools_do_not_merge(struct kunit *test)
 	pool[0] = list_prev_entry(pool[1], node);
 	KUNIT_ASSERT_EQ(test, chaos_pool_end(pool[0]), pool[1]->start);
 
-	KUNIT_EXPECT_EQ(test, lab_tree_count(lab), 3);
+	KUNIT_EXPECT_EQ(test, lab_long_count(lab), 3);
 	locked(lab, r = evl_search_size_ge(lab->evl, 129));
 	KUNIT_EXPECT_NULL(test, r);
 	KUNIT_EXPECT_NULL(test, chaos_heap_alloc(lab->heap, SZ_64K + 1,
@@ -1046,7 +1181,7 @@ static void pools_do_not_merge(struct kunit *test)
 						 GFP_KERNEL | __GFP_NOWARN));
 	for (i = 0; i < 3; i++)
 		chaos_heap_free(lab->heap, p[i]);
-	KUNIT_EXPECT_EQ(test, lab_tree_count(lab), 3);
+	KUNIT_EXPECT_EQ(test, lab_long_count(lab), 3);
 	for (i = 0; i < 2; i++) {
 		ep = pool[i]->priv;
 		KUNIT_EXPECT_EQ(test, ep->page[0].type, EVL_FREE);
@@ -1089,34 +1224,34 @@ static void release_pool(struct kunit *test)
 
 	/* The first pool has nothing but a range of 3 pages to give. */
 	p = lab_alloc(test, lab, SZ_64K - 3 * EVL_PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map, BIT_ULL(3));
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map, BIT_ULL(3));
 	KUNIT_ASSERT_EQ(test, chaos_heap_add_pool(lab->heap, PTR_ALIGN(mem, SZ_64K),
 						  SZ_64K), 0);
 	pool = list_last_entry(&lab->heap->pools, struct chaos_pool, node);
 	ep = pool->priv;
-	KUNIT_EXPECT_EQ(test, lab_tree_count(lab), 1);
+	KUNIT_EXPECT_EQ(test, lab_long_count(lab), 1);
 	KUNIT_ASSERT_PTR_EQ(test, lab->evl->pools[ep->slot], ep);
 
 	/* Page by page: a spare in each, and a range. */
 	q = lab_alloc(test, lab, 1536);
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map, 0);
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map, 0);
 	r = lab_alloc(test, lab, 64);
 	KUNIT_EXPECT_EQ(test, (unsigned long)r & ~0xffffUL, pool->start);
 	KUNIT_EXPECT_EQ(test, ep->used, 1);
 	KUNIT_EXPECT_FALSE(test, lab_release_pool(lab, pool));
 	KUNIT_EXPECT_EQ(test, lab_size(lab, r), 64);
 	chaos_heap_free(lab->heap, r);
-	KUNIT_EXPECT_PTR_EQ(test, bucket->spare, &ep->page[127]);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->spare, &ep->page[127]);
 	KUNIT_EXPECT_EQ(test, ep->used, 1);
 	KUNIT_EXPECT_EQ(test, lab->heap->engine->pool_used(lab->heap, pool), 0);
 	KUNIT_EXPECT_FALSE(test, lab_release_pool(lab, lab->pool));
-	KUNIT_EXPECT_PTR_EQ(test, bucket->spare, &ep->page[127]);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->spare, &ep->page[127]);
 
 	KUNIT_EXPECT_TRUE(test, lab_release_pool(lab, pool));
-	KUNIT_EXPECT_NULL(test, bucket->spare);
+	KUNIT_EXPECT_NULL(test, lab->evl->spare);
 	KUNIT_EXPECT_PTR_EQ(test, bucket->head.next, &bucket->head);
-	KUNIT_EXPECT_EQ(test, lab_tree_count(lab), 0);
-	KUNIT_EXPECT_EQ(test, lab->evl->bin_map, 0);
+	KUNIT_EXPECT_EQ(test, lab_long_count(lab), 0);
+	KUNIT_EXPECT_EQ(test, lab->evl->short_map, 0);
 	KUNIT_EXPECT_NULL(test, lab->evl->pools[ep->slot]);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), SZ_64K);
 	KUNIT_EXPECT_FALSE(test, lab_release_pool(lab, pool));
@@ -1258,6 +1393,7 @@ static void huge_pool(struct kunit *test)
 	page[0].type = EVL_GUARD;
 	page[61].type = EVL_GUARD;
 	ep.page = (void *)page + sizeof(*page) - (size_t)first * sizeof(*page);
+	ep.bias = ep.start - (unsigned long)ep.page * EVL_PAGE_SCALE;
 	lab_release(&far, first, 60);
 
 	end = ep.start + ((unsigned long)nr_pages << EVL_PAGE_SHIFT);
@@ -1284,6 +1420,98 @@ static void huge_pool(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, engine->pool_need(heap, 3UL << 40, 8), SIZE_MAX);
 }
 #endif
+
+/*
+ * Ranges without a bin.  The engine never touches the memory itself, so there need
+ * not be any.
+ */
+static void huge_ranges(struct kunit *test)
+{
+	static const u32 pages[] = {
+		EVL_NR_BINS + 100, EVL_NR_BINS, EVL_NR_BINS + 100,
+	};
+	static const u32 sorted[] = {
+		EVL_NR_BINS, EVL_NR_BINS + 100, EVL_NR_BINS + 100,
+	};
+	const u32 nr_pages = 4 * EVL_NR_BINS;
+	struct evl_pool ep = { .start = SZ_64K, .nr_pages = nr_pages };
+	struct chaos_pool pool = { .start = SZ_64K };
+	const struct chaos_engine *engine = lab_new(test, SZ_64K)->heap->engine;
+	struct lab far = { .pool = &pool, .ep = &ep };
+	struct evl_page *map, *r, *page;
+	u32 nr[ARRAY_SIZE(pages)], at = 1;
+	struct rb_node *node;
+	unsigned int i;
+
+	map = kvcalloc(nr_pages + 2, sizeof(*map), GFP_KERNEL);
+	ep.range = kvcalloc(nr_pages / EVL_LONG, sizeof(*ep.range), GFP_KERNEL);
+	far.heap = kunit_kzalloc(test, sizeof(*far.heap), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, far.heap);
+	far.heap->low_mark = SIZE_MAX;
+	KUNIT_ASSERT_EQ(test, engine->init(far.heap), 0);
+	far.evl = far.heap->priv;
+	far.evl->pools = kvcalloc(1, sizeof(*far.evl->pools), GFP_KERNEL);
+	if (!map || !ep.range || !far.evl->pools ||
+	    evl_add_bins(far.evl, EVL_NR_BINS)) {
+		KUNIT_FAIL(test, "no memory");
+		goto out;
+	}
+	far.evl->nr_slots = 1;
+	far.evl->pools[0] = &ep;
+	ep.page = map + 1;
+	ep.page[-1].type = EVL_GUARD;
+	ep.page[nr_pages].type = EVL_GUARD;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		nr[i] = at;
+		lab_insert(&far, at, pages[i]);
+		at += pages[i] + 1;
+	}
+	lab_insert(&far, at, EVL_NR_BINS - 1);
+
+	/* In order, behind those of the same length; the last one has a bin. */
+	node = rb_first_cached(&far.evl->size_tree);
+	for (i = 0; i < ARRAY_SIZE(sorted) && node; i++) {
+		r = rb_entry(node, struct evl_range, size_node)->page;
+		KUNIT_EXPECT_EQ(test, r->pages, sorted[i]);
+		node = rb_next(node);
+	}
+	KUNIT_EXPECT_EQ(test, i, ARRAY_SIZE(sorted));
+	KUNIT_EXPECT_NULL(test, node);
+	KUNIT_EXPECT_EQ(test, far.evl->rows, BIT_ULL(EVL_NR_ROWS - 1));
+	locked(&far, r = evl_search_size_ge(far.evl, EVL_NR_BINS - 1));
+	KUNIT_EXPECT_PTR_EQ(test, r, &ep.page[at]);
+	locked(&far, r = evl_search_size_ge(far.evl, EVL_NR_BINS));
+	KUNIT_EXPECT_PTR_EQ(test, r, &ep.page[nr[1]]);
+	locked(&far, r = evl_search_size_ge(far.evl, EVL_NR_BINS + 1));
+	KUNIT_EXPECT_PTR_EQ(test, r, &ep.page[nr[0]]);
+	locked(&far, r = evl_search_size_ge(far.evl, EVL_NR_BINS + 101));
+	KUNIT_EXPECT_NULL(test, r);
+
+	/* From the tree to a bin and back; with what is in between, to one. */
+	lab_remove(&far, at);
+	page = lab_reserve(&far, 1);
+	KUNIT_EXPECT_PTR_EQ(test, page, &ep.page[nr[1] + EVL_NR_BINS - 1]);
+	KUNIT_EXPECT_EQ(test, far.evl->rows, BIT_ULL(EVL_NR_ROWS - 1));
+	lab_expect_free(test, &far, nr[1], EVL_NR_BINS - 1);
+	lab_release(&far, nr[1] + EVL_NR_BINS - 1, 1);
+	KUNIT_EXPECT_EQ(test, far.evl->rows, 0);
+	page = lab_reserve(&far, EVL_NR_BINS + 1);
+	KUNIT_EXPECT_PTR_EQ(test, page, &ep.page[nr[0] + 99]);
+	lab_expect_free(test, &far, nr[0], 99);
+	lab_release(&far, nr[0] + 99, EVL_NR_BINS + 1);
+	for (i = 1; i < ARRAY_SIZE(pages); i++)
+		lab_release(&far, nr[i] - 1, 1);
+	lab_release(&far, at - 1, nr_pages - at + 1);
+	lab_release(&far, 0, 1);
+	lab_expect_free(test, &far, 0, nr_pages);
+	lab_remove(&far, 0);
+	KUNIT_EXPECT_TRUE(test, RB_EMPTY_ROOT(&far.evl->size_tree.rb_root));
+out:
+	engine->exit(far.heap);
+	kvfree(ep.range);
+	kvfree(map);
+}
 
 /* The check is no good if it finds nothing. */
 static void check_finds(struct kunit *test)
@@ -1325,12 +1553,24 @@ do {									\
 	EXPECT_UNCLEAN(page[page->pages - 1].pages, 3);
 	EXPECT_UNCLEAN(page[-1].type, EVL_NONE);
 	EXPECT_UNCLEAN(page[lab->ep->nr_pages].type, EVL_FREE);
-	EXPECT_UNCLEAN(lab->evl->bin_map, 2);
+	EXPECT_UNCLEAN(lab->evl->short_map, 2);
 	EXPECT_UNCLEAN(lab->ep->range[0].page, &page[1]);
-	EXPECT_UNCLEAN(lab->evl->size_tree.rb_root.rb_node, NULL);
+	EXPECT_UNCLEAN(lab->evl->rows, 0);
+	EXPECT_UNCLEAN(lab->evl->rows, 3);
+	EXPECT_UNCLEAN(lab->evl->row[0]->words, 0);
+	EXPECT_UNCLEAN(lab->evl->row[0]->words, 7);
+	EXPECT_UNCLEAN(lab->evl->row[0]->map[1], 3);
+	EXPECT_UNCLEAN(lab->evl->row[0]->map[63], 1);
+	EXPECT_UNCLEAN(lab->evl->row[0]->bin[page->pages], NULL);
+	EXPECT_UNCLEAN(lab->evl->row[0]->bin[70], page);
+	EXPECT_UNCLEAN(lab->evl->kept, page);
+	EXPECT_UNCLEAN(lab->evl->kept_pages, 1);
+	EXPECT_UNCLEAN(lab->evl->spare, page);
 	EXPECT_UNCLEAN(lab->evl->ranges.allocs, 2);
 	EXPECT_UNCLEAN(lab->evl->ranges.frees, 1);
-	EXPECT_UNCLEAN(lab->evl->ranges.pages, 7);
+	EXPECT_UNCLEAN(lab->evl->ranges.peak_pages, 1);
+	EXPECT_UNCLEAN(lab->evl->block_pages, 2);
+	EXPECT_UNCLEAN(lab->evl->watch, SIZE_MAX);
 	EXPECT_UNCLEAN(lab->evl->bucket[2].use.allocs, 2);
 	EXPECT_UNCLEAN(lab->evl->bucket[2].use.pages, 2);
 	EXPECT_UNCLEAN(lab->ep->used, 6);
@@ -1367,6 +1607,8 @@ static struct kunit_case evl_cases[] = {
 	KUNIT_CASE(resize_range),
 	KUNIT_CASE(empty_page_kept),
 	KUNIT_CASE(empty_page_under_pressure),
+	KUNIT_CASE(range_kept),
+	KUNIT_CASE(range_kept_under_pressure),
 	KUNIT_CASE(pools_do_not_merge),
 	KUNIT_CASE(release_pool),
 	KUNIT_CASE(release_deferred),
@@ -1375,6 +1617,7 @@ static struct kunit_case evl_cases[] = {
 #if BITS_PER_LONG == 64
 	KUNIT_CASE(huge_pool),
 #endif
+	KUNIT_CASE(huge_ranges),
 	KUNIT_CASE(check_finds),
 	{}
 };

@@ -55,23 +55,27 @@ rules()
 
 	cold mi_abandon_this_cpu: there are no slices left: masks interrupts to let pages go
 	cold tlsf_op_alloc: another engine, which has a lock; a static branch keeps it away
-	cold tlsf_op_free: another engine
-	cold evl_alloc: another engine
-	cold evl_free: another engine
+	cold chaos_default_alloc_tlsf: another engine
+	cold chaos_default_free_tlsf: another engine
+	cold chaos_heap_alloc_tlsf: another engine
+	cold chaos_heap_free_tlsf: another engine
+	cold evl_op_alloc: another engine
+	cold chaos_default_alloc_evl: another engine
+	cold chaos_default_free_evl: another engine
+	cold chaos_heap_alloc_evl: another engine
+	cold chaos_heap_free_evl: another engine
+	cold chaos_failed: reports that there is no memory
+	cold chaos_alloc_starved: grows the heap, or reports that there is no memory
 	cold mi_chain_push_each: somebody freed one of these at the same time: one push each
 	cold chaos_report: reports misuse
 	cold chaos_gfp_warn: reports a gfp that cannot be honoured
-	cold chaos_failed: reports that there is no memory
 	cold chaos_heartbeat: counts for the client's hook, and runs it, if there is one
-	cold chaos_force_hook: runs the client's hook, there is no memory
-	cold chaos_alloc_blocking: grows the heap, which only a caller who may sleep does
 	cold chaos_clear: looks the block's size up; for __GFP_ZERO only
 	cold chaos_wake_grower: memory gets low: an irq_work, for the worker that grows the heap
 	cold chaos_arm_tidy: the timer that tidies up is not armed: an irq_work, for that
 
 	indirect chaos_alloc_slow: heap->engine->alloc; mi_alloc, for a heap of mimalloc's
 	indirect chaos_take_hardened: the same
-	indirect chaos_heap_free_rest: heap->engine->free; mi_free, for a heap of mimalloc's
 	indirect chaos_engine_free: the same
 	indirect chaos_look_up: heap->engine->query, which only reads
 
@@ -186,7 +190,7 @@ plant_all()
 	plant atomic chaos_alloc.c chaos_free_inline \
 		'this_cpu_cmpxchg(*(unsigned long __percpu *)heap->theaps, 1, 1);'
 	# On the side of a branch that is a nop in the object.
-	plant atomic chaos_alloc.c chaos_alloc_fast \
+	plant atomic chaos_alloc.c chaos_alloc_mi \
 		'{ static DEFINE_STATIC_KEY_FALSE(k); static long b; if (static_branch_unlikely(\&k)) set_bit(0, \&b); }'
 	plant wait mi_heap.c mi_page_extend 'cpu_relax();'
 	plant call mi_heap.h mi_alloc_fast 'ktime_get();'
