@@ -64,12 +64,13 @@ scratch_dir()
 	echo "$CACHE/tmp/$1"
 }
 
-# The compiler prefix for a Debian architecture.
+# The compiler prefix for a Debian architecture, or for um: User-mode Linux is a
+# program for amd64.
 cross_prefix()
 {
 	case $1 in
 	arm64) echo aarch64-linux-gnu- ;;
-	amd64) echo x86_64-linux-gnu- ;;
+	amd64 | um) echo x86_64-linux-gnu- ;;
 	*) die "no compiler known for architecture '$1'" ;;
 	esac
 }
@@ -80,6 +81,7 @@ kernel_arch()
 	case $1 in
 	arm64) echo arm64 ;;
 	amd64) echo x86_64 ;;
+	um) echo um ;;
 	*) die "no kernel architecture known for '$1'" ;;
 	esac
 }
@@ -91,7 +93,7 @@ compiler_packages()
 	local triplet
 
 	triplet=$(cross_prefix "$1")
-	if [ "$1" = "$HOST_ARCH" ]; then
+	if [ "$1" = "$HOST_ARCH" ] || [ "$1" = um ]; then
 		echo gcc gcc-12 binutils libc6-dev
 	else
 		triplet=${triplet//_/-}

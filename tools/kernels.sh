@@ -6,17 +6,22 @@
 #   tools/kernels.sh stock|rt             Debian's 6.12 kernel for arm64: image and headers
 #   tools/kernels.sh kunit|debug          a test kernel built from linux-source-6.12
 #   tools/kernels.sh clang                the same as kunit, headers only, for clang
+#   tools/kernels.sh um                   User-mode Linux of the same source: one CPU
+#   tools/kernels.sh um-smp               of Debian's newest source: several CPUs
+#   tools/kernels.sh um-kunit             the same with KUnit, for tests
 #   tools/kernels.sh headers SERIES ARCH  only headers, e.g. headers 6.1 amd64
 #   tools/kernels.sh source               the source tree of the test kernels
-#   tools/kernels.sh busybox              a static busybox for arm64
+#   tools/kernels.sh busybox [ARCH]       a static busybox, for arm64 if not told
 #
 # Prints one directory. For a kernel it holds kdir (what to build modules
-# against) and, unless it is headers only, Image. All of it lives in the
-# cache. Packages for another architecture come through an apt state of our
+# against) and, unless it is headers only, Image (User-mode Linux: linux, a
+# program for this machine). All of it lives in the cache. Packages for another architecture come through an apt state of our
 # own and are unpacked, never installed: the machine's configuration stays
 # as it is.
 
 set -euo pipefail
+# Functions here answer on stdout: a failure inside of $(...) counts as well.
+shopt -s inherit_errexit
 # shellcheck source=tools/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -26,24 +31,53 @@ KERNELS=$CACHE/kernels
 # How old package lists may be, in minutes. Later runs neither need the
 # network nor wait for it.
 LISTS_MAX_AGE=1440
+ARCHIVE_KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 SOURCE_PACKAGE=linux-source-$SOURCE_SERIES
+# Where Debian has its newest kernels, and how their source packages begin:
+# User-mode Linux has several CPUs since 7.0.
+NEWEST_SUITE=sid
+NEWEST_SOURCE=linux-source-7.
 
 # --- packages of any architecture, unpacked -----------------------------------
 
-# private_apt ARCH COMMAND ARGS...: an apt tool on a state of our own, with the
-# sources and keys of the machine.
+# suite_sources DIR SUITE: another suite of the archive that this machine's own
+# release comes from. apt verifies it with the archive's keys, as always.
+suite_sources()
+{
+	local dir=$1 suite=$2 release uri
+
+	release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	# shellcheck disable=SC2016  # apt replaces these
+	uri=$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' |
+		awk -v r="$release" '$1 == r && $2 == "main" { print $3; exit }')
+	[ -n "$uri" ] ||
+		die "the package sources of this machine do not say where $release comes from"
+	mkdir -p "$dir"
+	printf '%s\n' "Types: deb" "URIs: $uri" "Suites: $suite" \
+		"Components: main" "Signed-By: $ARCHIVE_KEYS" >"$dir/suite.sources"
+}
+
+# private_apt ARCH[/SUITE] COMMAND ARGS...: an apt tool on a state of our own,
+# with the sources of the machine, or with one suite of them, and its keys.
 private_apt()
 {
-	local arch=$1 tool=$2 state
+	local arch=${1%/*} suite=${1#"${1%/*}"} tool=$2 state sources=()
 
+	state=$CACHE/apt/${1//\//-}
 	shift 2
-	state=$CACHE/apt/$arch
 	mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+	if [ -n "$suite" ]; then
+		[ -e "$state/sources/suite.sources" ] ||
+			suite_sources "$state/sources" "${suite#/}"
+		sources=(-oDir::Etc::SourceList=/dev/null
+			-oDir::Etc::SourceParts="$state/sources")
+	fi
 	# As root, apt would drop to a user who cannot write to the cache.
 	"$tool" -oAPT::Architecture="$arch" -oAPT::Architectures="$arch" \
 		-oDir::State="$state" -oDir::State::Lists="$state/lists" \
 		-oDir::State::status=/dev/null -oDir::Cache="$state/cache" \
-		-oAPT::Sandbox::User=root -oAcquire::Languages=none "$@"
+		-oAPT::Sandbox::User=root -oAcquire::Languages=none \
+		"${sources[@]}" "$@"
 }
 
 # An answer of apt's stays good for as long as the lists do.
@@ -64,13 +98,13 @@ answer()
 
 update_lists()
 {
-	local arch=$1 stamp log
+	local arch=$1 name=${1//\//-} stamp log
 
-	stamp=$CACHE/apt/$arch/updated
+	stamp=$CACHE/apt/$name/updated
 	[ -z "$(find "$stamp" -mmin "-$LISTS_MAX_AGE" 2>/dev/null)" ] || return 0
 
-	mkdir -p "$CACHE/logs" "$CACHE/apt/$arch"
-	log=$CACHE/logs/apt-$arch.log
+	mkdir -p "$CACHE/logs" "$CACHE/apt/$name"
+	log=$CACHE/logs/apt-$name.log
 	say "reading the package lists for $arch"
 	# Old lists, or those of the sources that do answer, may be all we need.
 	if private_apt "$arch" apt-get -q update >"$log" 2>&1; then
@@ -106,7 +140,7 @@ fetch()
 	local arch=$1 dir=$2 log
 
 	shift 2
-	log=$CACHE/logs/apt-$arch.log
+	log=$CACHE/logs/apt-${arch//\//-}.log
 	say "fetching $*"
 	(cd "$dir" && private_apt "$arch" apt-get -q download "$@") >>"$log" 2>&1 || {
 		tail -n 5 "$log" >&2
@@ -195,23 +229,23 @@ debian_kernel()
 
 busybox()
 {
-	local version final tmp
+	local arch=$1 name=busybox-$1 version final tmp
 
-	lock busybox
-	! recent_answer busybox || return 0
-	update_lists arm64
-	version=$(candidate arm64 busybox-static)
+	lock "$name"
+	! recent_answer "$name" || return 0
+	update_lists "$arch"
+	version=$(candidate "$arch" busybox-static)
 	[ -n "$version" ] ||
-		die "the package sources of this machine have no busybox-static for arm64"
-	final=$CACHE/busybox-${version//[:~]/_}
+		die "the package sources of this machine have no busybox-static for $arch"
+	final=$CACHE/$name-${version//[:~]/_}
 	if [ ! -e "$final" ]; then
-		tmp=$(scratch_dir busybox)
-		fetch arm64 "$tmp" busybox-static
+		tmp=$(scratch_dir "$name")
+		fetch "$arch" "$tmp" busybox-static
 		dpkg -x "$tmp"/*.deb "$tmp/root"
 		mv "$tmp/root" "$final"
 		rm -rf "$tmp"
 	fi
-	answer busybox "$final"
+	answer "$name" "$final"
 }
 
 # --- kernels built here -------------------------------------------------------
@@ -221,8 +255,8 @@ source_version()
 	dpkg-query -W -f '${Version}' "$SOURCE_PACKAGE"
 }
 
-# What an arm64 kernel without drivers, networks and sound never compiles.
-# Kconfig reads the Kconfig files of all of it, so those stay.
+# What a kernel for arm64, or User-mode Linux, without drivers, networks and sound
+# never compiles. Kconfig reads the Kconfig files of all of it, so those stay.
 unused_sources()
 {
 	local dir
@@ -232,32 +266,71 @@ unused_sources()
 		printf -- '--exclude=*/%s/*.[chS]\n' "$dir"
 	done
 	for dir in alpha arc csky hexagon loongarch m68k microblaze mips nios2 \
-		openrisc parisc powerpc riscv s390 sh sparc um xtensa; do
+		openrisc parisc powerpc riscv s390 sh sparc xtensa; do
 		printf -- '--exclude=*/arch/%s/*.[chS]\n' "$dir"
 	done
 	printf -- '--exclude=%s\n' '*/boot/dts/*' '*/Documentation/*/*' \
 		'*/tools/testing/selftests/*' '*/tools/perf/*'
 }
 
-kernel_source()
+# source_tree VERSION COMMAND...: unpacks the archive that the command writes.
+# A tree from which other files were left out is another tree.
+source_tree()
 {
-	local final tmp exclude
+	local version=$1 final tmp key exclude
 
-	need "$SOURCE_PACKAGE" xz-utils
-	lock source
-	final=$CACHE/source/$(source_version)
+	shift
+	mapfile -t exclude < <(unused_sources)
+	key=$(printf '%s\n' "${exclude[@]}" | sha256sum)
+	final=$CACHE/source/$version-${key:0:8}
 	if [ ! -e "$final/Makefile" ]; then
-		say "unpacking $SOURCE_PACKAGE"
+		say "unpacking the source of Linux $version"
 		tmp=$(scratch_dir source)
-		mapfile -t exclude < <(unused_sources)
-		tar -xJf "/usr/src/$SOURCE_PACKAGE.tar.xz" -C "$tmp" \
-			--strip-components=1 --wildcards "${exclude[@]}"
+		"$@" | tar -xJ -C "$tmp" --strip-components=1 --wildcards \
+			"${exclude[@]}"
 		mkdir -p "$CACHE/source"
-		rm -rf "$final"
 		mv "$tmp" "$final"
 	fi
-	unlock source
 	echo "$final"
+}
+
+kernel_source()
+{
+	need "$SOURCE_PACKAGE" xz-utils
+	lock source
+	source_tree "$(source_version)" cat "/usr/src/$SOURCE_PACKAGE.tar.xz"
+	unlock source
+}
+
+# shellcheck disable=SC2317  # source_tree calls it
+source_of_deb()
+{
+	dpkg-deb --fsys-tarfile "$1" |
+		tar -x --to-stdout --wildcards './usr/src/linux-source-*.tar.xz'
+}
+
+# The newest source that the archive has
+newest_source()
+{
+	local from=$HOST_ARCH/$NEWEST_SUITE package version tmp tree
+
+	need xz-utils
+	lock source
+	! recent_answer newest-source || return 0
+	update_lists "$from"
+	package=$(packages "$from" "$NEWEST_SOURCE" | sort -V | tail -n 1)
+	[ -n "$package" ] ||
+		die "the archive of this machine has no $NEWEST_SOURCE* in $NEWEST_SUITE"
+	version=$(candidate "$from" "$package")
+	tmp=$(scratch_dir newest-source)
+	fetch "$from" "$tmp" "$package"
+	tree=$(source_tree "$version" source_of_deb "$tmp"/*.deb)
+	rm -rf "$tmp"
+	# They come every other week.
+	find "$CACHE/source" -maxdepth 1 -name "${NEWEST_SOURCE#linux-source-}*" \
+		! -path "$tree" -mtime +30 -exec rm -rf {} +
+	answer newest-source "$tree"
+	unlock source
 }
 
 # Kconfig drops what its dependencies do not allow, and says nothing. A test
@@ -350,24 +423,24 @@ configure()
 		die "the $name kernel cannot be configured as kunit/ asks:"$'\n'"$problems"
 }
 
-# built_kernel NAME TARGETS MAKE-ARGS FRAGMENT...
+# built_kernel NAME ARCH TARGETS MAKE-ARGS FRAGMENT...: of the source in SRC
 built_kernel()
 {
-	local name=$1 targets args key final tmp out log f fragments=()
+	local name=$1 arch=$2 targets args key final tmp out log f version fragments=()
 
-	read -ra targets <<<"$2"
-	read -ra args <<<"$3"
-	shift 3
+	read -ra targets <<<"$3"
+	read -ra args <<<"$4"
+	shift 4
 	for f in "$@"; do
 		fragments+=("$TOP/kunit/$f")
 	done
 	# shellcheck disable=SC2046  # a list of words
-	need make flex bison bc perl libssl-dev $(compiler_packages arm64) \
+	need make flex bison bc perl libssl-dev $(compiler_packages "$arch") \
 		$(compiler_packages "$HOST_ARCH")
-	SRC=$(kernel_source)
 	lock "$name"
 	key=$({ echo "$BUILD_REVISION"; cat "${fragments[@]}"; } | sha256sum)
-	final=$KERNELS/$name-$(source_version)-${key:0:8}
+	version=${SRC##*/}
+	final=$KERNELS/$name-${version%-*}-${key:0:8}
 	if [ -e "$final/kdir" ]; then
 		echo "$final"
 		return
@@ -379,13 +452,17 @@ built_kernel()
 	tmp=$(scratch_dir "$name")
 	out=$tmp/kdir
 	mkdir "$out"
-	args+=(-C "$SRC" O="$out" ARCH=arm64 CROSS_COMPILE="$(cross_prefix arm64)"
+	args+=(-C "$SRC" O="$out" ARCH="$(kernel_arch "$arch")"
+		CROSS_COMPILE="$(cross_prefix "$arch")"
 		KBUILD_BUILD_USER=chaos KBUILD_BUILD_HOST=chaos)
 	say "building the $name kernel (log: $log)"
 	configure "$name" "$log" "$out" "${fragments[@]}" -- "${args[@]}"
 	run_make "$name" "$log" "${args[@]}" "${targets[@]}"
 
-	if [ -e "$out/vmlinux" ]; then
+	if [ -e "$out/linux" ]; then
+		rm "$out/vmlinux"
+		mv "$out/linux" "$tmp/linux"
+	elif [ -e "$out/vmlinux" ]; then
 		mv "$out/arch/arm64/boot/Image" "$tmp/Image"
 		ln -s kdir/vmlinux "$tmp/vmlinux"
 	fi
@@ -394,6 +471,27 @@ built_kernel()
 	find "$KERNELS" -maxdepth 1 -name "$name-*" -mtime +7 -exec rm -rf {} +
 	mv "$tmp" "$final"
 	echo "$final"
+}
+
+# arm64_kernel NAME TARGETS MAKE-ARGS FRAGMENT...
+arm64_kernel()
+{
+	local name=$1
+
+	shift
+	SRC=$(kernel_source)
+	built_kernel "$name" arm64 "$@"
+}
+
+# um_kernel NAME FRAGMENT...: of the source in SRC
+um_kernel()
+{
+	local name=$1
+
+	shift
+	[ "$HOST_ARCH" = amd64 ] ||
+		die "User-mode Linux runs on amd64, and this machine is $HOST_ARCH"
+	built_kernel "$name" um "linux modules" "" "$@"
 }
 
 # ------------------------------------------------------------------------------
@@ -409,22 +507,34 @@ main()
 	case ${1:-} in
 	stock) debian_kernel stock arm64 6.12 cloud-arm64 image ;;
 	rt) debian_kernel rt arm64 6.12 rt-arm64 image ;;
-	kunit) built_kernel kunit "Image modules" "" kernel.config arm64.config ;;
+	kunit) arm64_kernel kunit "Image modules" "" kernel.config arm64.config ;;
 	debug)
-		built_kernel debug "Image modules" "" \
+		arm64_kernel debug "Image modules" "" \
 			kernel.config arm64.config debug.config
 		;;
 	clang)
 		need clang lld llvm
-		built_kernel clang modules_prepare "LLVM=1 HOSTCC=gcc" \
+		arm64_kernel clang modules_prepare "LLVM=1 HOSTCC=gcc" \
 			kernel.config arm64.config
+		;;
+	um)
+		SRC=$(kernel_source)
+		um_kernel um um.config
+		;;
+	um-smp)
+		SRC=$(newest_source)
+		um_kernel um-smp um.config um-smp.config
+		;;
+	um-kunit)
+		SRC=$(newest_source)
+		um_kernel um-kunit um.config um-smp.config um-kunit.config
 		;;
 	headers)
 		[ $# -eq 3 ] || die "headers: want a series and an architecture"
 		debian_kernel "headers-$2-$3" "$3" "$2" "$3"
 		;;
 	source) kernel_source ;;
-	busybox) busybox ;;
+	busybox) busybox "${2:-arm64}" ;;
 	-h | --help) usage ;;
 	*) usage >&2; exit 2 ;;
 	esac
