@@ -6,8 +6,8 @@
 set -euo pipefail
 # shellcheck source=tools/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/tools/common.sh"
-
-TRACE=$TOP/samples/boot-fs.bin.xz
+# shellcheck source=tools/guest.sh
+. "$TOP/tools/guest.sh"
 
 usage()
 {
@@ -149,25 +149,6 @@ find_kernel()
 	die "$KERNEL_DIR has no kernel image (Image or arch/arm64/boot/Image)"
 }
 
-# pack_initramfs BUILD: busybox, the guest's scripts, the modules, the trace
-pack_initramfs()
-{
-	local root=$WORK/root busybox ko
-
-	busybox=$("$TOP/tools/kernels.sh" busybox)
-	mkdir -p "$root/bin" "$root/dev" "$root/chaos" "$root/modules"
-	cp "$busybox/bin/busybox" "$root/bin/"
-	cp "$TOP/rootfs/init" "$root/init"
-	cp "$TOP"/rootfs/*.sh "$root/chaos/"
-	while read -r ko; do
-		# Debug information makes them ten times as large.
-		aarch64-linux-gnu-strip -g -o "$root/modules/${ko##*/}" "$ko"
-	done < <(find "$1" -name '*.ko')
-	xz -dc "$TRACE" >"$root/trace.bin"
-	(cd "$root" && find . -print0 |
-		cpio --null --quiet -o -H newc -R 0:0 | gzip -1) >"$WORK/initramfs.gz"
-}
-
 # The arguments for NODES nodes with the same memory, in NUMA. The CPUs are
 # dealt out in turn.
 assemble_nodes()
@@ -253,42 +234,6 @@ run_guest()
 	LIMIT=$limit
 }
 
-# What the kernel says when something is wrong, in any of its checkers
-ALARMS='WARNING:|BUG:|BUG at |Oops|Unable to handle|Internal error|Kernel panic'
-ALARMS+='|Call trace:|INFO: |kmemleak: (unreferenced|[0-9]+ new suspected)'
-ALARMS+='|UBSAN|ODEBUG: [^s]|refcount_t: |DEBUG_LOCKS_WARN|(soft|hard) lockup'
-ALARMS+='|list_(add|del) corruption|inconsistent lock state|suspicious RCU'
-ALARMS+='|scheduling while atomic|sleeping function called|stack-protector'
-ALARMS+='|Unknown symbol|disagrees about version|segfault|Out of memory'
-
-# Prints what is wrong in the log; fails if anything is.
-scan_log()
-{
-	local bad=0 hits
-
-	hits=$(awk -f "$TOP/tools/expected.awk" "$LOG" | grep -nE "$ALARMS" |
-		head -n 20) || true
-	if [ -n "$hits" ]; then
-		say "the kernel reports problems:"
-		printf '%s\n' "$hits" >&2
-		bad=1
-	fi
-	if [ "$STATUS" -eq 124 ] || [ "$STATUS" -eq 137 ]; then
-		say "TIMEOUT: the guest did not finish within $LIMIT seconds. The end of its log:"
-		tail -n 20 "$LOG" >&2
-		say "the whole log: $LOG"
-		exit 124
-	elif ! grep -q 'chaos_guest: finished ' "$LOG"; then
-		say "the guest stopped before it was finished. The end of its log:"
-		tail -n 20 "$LOG" >&2
-		bad=1
-	elif ! grep -q 'chaos_guest: finished status=0' "$LOG"; then
-		say "a step in the guest failed"
-		bad=1
-	fi
-	return $bad
-}
-
 # The result lines as a table; fails unless each allocator has a good one.
 print_table()
 {
@@ -357,7 +302,7 @@ main()
 		find "$CACHE/logs" -name 'run-*' -mtime +7 -delete
 		LOG=$(mktemp "$CACHE/logs/run-${KERNEL##*/}-XXXXXX.log")
 	fi
-	pack_initramfs "$BUILD"
+	pack_initramfs arm64 "$BUILD" "$WORK"
 	assemble_qemu
 	[ -z "$GDB" ] || print_gdb_command
 
@@ -366,7 +311,7 @@ main()
 		return
 	fi
 	run_guest
-	scan_log || bad=1
+	scan_log "$LOG" "$STATUS" "$LIMIT" || bad=1
 	if [[ ,$JOBS, == *,replay,* ]]; then
 		echo
 		print_table || bad=1

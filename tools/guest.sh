@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What is the same for every guest, in QEMU or User-mode Linux: the files in it, and
+# what its log must not say. Sourced, after common.sh.
+
+TRACE=$TOP/samples/boot-fs.bin.xz
+
+# pack_initramfs ARCH BUILD DIR: busybox, the guest's scripts, the modules and the
+# trace, as DIR/initramfs.gz
+pack_initramfs()
+{
+	local arch=$1 build=$2 dir=$3 root=$3/root busybox ko
+
+	busybox=$("$TOP/tools/kernels.sh" busybox "${arch/um/amd64}")
+	mkdir -p "$root/bin" "$root/dev" "$root/chaos" "$root/modules"
+	cp "$busybox/bin/busybox" "$root/bin/"
+	cp "$TOP/rootfs/init" "$root/init"
+	cp "$TOP"/rootfs/*.sh "$root/chaos/"
+	while read -r ko; do
+		# Debug information makes them ten times as large.
+		"$(cross_prefix "$arch")strip" -g -o "$root/modules/${ko##*/}" "$ko"
+	done < <(find "$build" -name '*.ko')
+	xz -dc "$TRACE" >"$root/trace.bin"
+	(cd "$root" && find . -print0 |
+		cpio --null --quiet -o -H newc -R 0:0 | gzip -1) >"$dir/initramfs.gz"
+}
+
+# What the kernel says when something is wrong, in any of its checkers
+ALARMS='WARNING:|BUG:|BUG at |Oops|Unable to handle|Internal error|Kernel panic'
+ALARMS+='|Call [Tt]race:|INFO: |kmemleak: (unreferenced|[0-9]+ new suspected)'
+ALARMS+='|UBSAN|ODEBUG: [^s]|refcount_t: |DEBUG_LOCKS_WARN|(soft|hard) lockup'
+ALARMS+='|list_(add|del) corruption|inconsistent lock state|suspicious RCU'
+ALARMS+='|scheduling while atomic|sleeping function called|stack-protector'
+ALARMS+='|Unknown symbol|disagrees about version|segfault|Out of memory'
+
+# scan_log LOG STATUS LIMIT: prints what is wrong in the log of a guest that ended
+# with STATUS, or was ended after LIMIT seconds; fails if anything is.
+scan_log()
+{
+	local log=$1 status=$2 limit=$3 bad=0 hits
+
+	hits=$(awk -f "$TOP/tools/expected.awk" "$log" | grep -nE "$ALARMS" |
+		head -n 20) || true
+	if [ -n "$hits" ]; then
+		say "the kernel reports problems:"
+		printf '%s\n' "$hits" >&2
+		bad=1
+	fi
+	if [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
+		say "TIMEOUT: the guest did not finish within $limit seconds. The end of its log:"
+		tail -n 20 "$log" >&2
+		say "the whole log: $log"
+		exit 124
+	elif ! grep -q 'chaos_guest: finished ' "$log"; then
+		say "the guest stopped before it was finished. The end of its log:"
+		tail -n 20 "$log" >&2
+		bad=1
+	elif ! grep -q 'chaos_guest: finished status=0' "$log"; then
+		say "a step in the guest failed"
+		bad=1
+	fi
+	return $bad
+}
