@@ -16,6 +16,8 @@
 #include <linux/version.h>
 #include <linux/vmalloc.h>
 
+#include <asm/barrier.h>
+
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
 #include <kunit/visibility.h>
 #elif IS_ENABLED(CONFIG_KUNIT)
@@ -134,6 +136,31 @@ static inline void *vmalloc_huge_node(unsigned long size, gfp_t gfp, int node)
 	vfree(mem);
 	return chaos_vmap_node(size, gfp, node);
 }
+#endif
+
+/*
+ * An x86 orders loads with loads and stores with stores: only the compiler must be
+ * kept from reordering.  User-mode Linux has not been told, and on several CPUs
+ * takes the generic ones, with a full barrier each.
+ */
+#if defined(CONFIG_UML_X86) && defined(CONFIG_X86_64) && defined(CONFIG_SMP)
+#undef smp_load_acquire
+#define smp_load_acquire(p)						\
+({									\
+	__unqual_scalar_typeof(*(p)) ___loaded = READ_ONCE(*(p));	\
+									\
+	compiletime_assert_atomic_type(*(p));				\
+	barrier();							\
+	___loaded;							\
+})
+
+#undef smp_store_release
+#define smp_store_release(p, v)						\
+do {									\
+	compiletime_assert_atomic_type(*(p));				\
+	barrier();							\
+	WRITE_ONCE(*(p), v);						\
+} while (0)
 #endif
 
 /* Sparse's conditional acquire; kernels that have done with sparse's lack it. */
