@@ -139,28 +139,33 @@ static inline void *vmalloc_huge_node(unsigned long size, gfp_t gfp, int node)
 #endif
 
 /*
- * An x86 orders loads with loads and stores with stores: only the compiler must be
- * kept from reordering.  User-mode Linux has not been told, and on several CPUs
- * takes the generic ones, with a full barrier each.
+ * An x86 orders loads with loads, stores with stores, and everything with an atomic
+ * read-modify-write: only the compiler must be kept from reordering.  User-mode
+ * Linux has not been told, and on several CPUs takes the generic ones, with a full
+ * barrier each.
  */
 #if defined(CONFIG_UML_X86) && defined(CONFIG_X86_64) && defined(CONFIG_SMP)
 #undef smp_load_acquire
-#define smp_load_acquire(p)						\
+#define smp_load_acquire(p)	/* as asm/barrier.h of x86 */		\
 ({									\
-	__unqual_scalar_typeof(*(p)) ___loaded = READ_ONCE(*(p));	\
+	__auto_type ___p = (p);						\
+	__unqual_scalar_typeof(*___p) ___loaded = READ_ONCE(*___p);	\
 									\
-	compiletime_assert_atomic_type(*(p));				\
 	barrier();							\
 	___loaded;							\
 })
 
 #undef smp_store_release
-#define smp_store_release(p, v)						\
+#define smp_store_release(p, v)	/* as asm/barrier.h of x86 */		\
 do {									\
-	compiletime_assert_atomic_type(*(p));				\
+	__auto_type ___p = (p);						\
+									\
 	barrier();							\
-	WRITE_ONCE(*(p), v);						\
+	WRITE_ONCE(*___p, v);						\
 } while (0)
+
+#undef smp_mb__after_atomic
+#define smp_mb__after_atomic()	barrier()	/* as asm/barrier.h of x86 */
 #endif
 
 /* Sparse's conditional acquire; kernels that have done with sparse's lack it. */

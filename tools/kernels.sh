@@ -401,7 +401,8 @@ keep_for_modules()
 		-o -name '.*.cmd' -o -name '.tmp_*' -o -name 'vmlinux.*' \) \
 		! -path "$out/scripts/*" -delete
 	rm -f "$out"/arch/arm64/boot/Image.* "$out"/arch/arm64/boot/vmlinu*
-	find "$out" -type d -empty -delete
+	# Those of headers are named to the compiler.
+	find "$out" -type d -empty ! -path "*/generated/*" -delete
 }
 
 # configure NAME LOG OUT FRAGMENT -- MAKE-ARGS: tinyconfig, the fragments on top
@@ -467,6 +468,8 @@ built_kernel()
 		ln -s kdir/vmlinux "$tmp/vmlinux"
 	fi
 	keep_for_modules "$out"
+	# Since 6.13 it says where it is.
+	sed -i "s#$tmp/#$final/#g" "$out/Makefile"
 	# Kernels of other fragments, long unused
 	find "$KERNELS" -maxdepth 1 -name "$name-*" -mtime +7 -exec rm -rf {} +
 	mv "$tmp" "$final"

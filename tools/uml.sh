@@ -91,7 +91,8 @@ assemble_uml()
 	LINUX=(taskset -c "$CPUS" "$KERNEL_DIR/linux" mem="$MEM"
 		initrd="$WORK/initramfs.gz" uml_dir="$WORK/" con=null "con0=null,fd:2"
 		ssl=null printk.devkmsg=on panic=-1 oops=panic
-		chaos.jobs="${JOBS// /,}" chaos.allocators="$CHOSEN")
+		chaos.jobs="${JOBS// /,}" chaos.allocators="$CHOSEN"
+		chaos.idle_limit=5)
 	if [ "$KERNEL" = um ]; then
 		# It takes what random addresses cost it from its memory.
 		LINUX=(setarch -R "${LINUX[@]}")
@@ -106,7 +107,7 @@ assemble_uml()
 # Of the log, what we and the tests say is shown as it comes.
 ours_only()
 {
-	sed -un 's/^\[ *[0-9.]*\] \(\(chaos_\|user_\)[a-z]*: .*\)/  \1/p'
+	sed -un 's/^\[ *[0-9.]*\] \(\(chaos\|user\)_[a-z]*: .*\)/  \1/p'
 }
 
 run_guest()
