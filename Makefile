@@ -54,6 +54,9 @@ count:
 bench:
 	@tools/bench.sh $(BENCH)
 
+native:
+	@tools/native.sh
+
 model:
 	@tools/model.sh
 
@@ -69,9 +72,10 @@ help:
 	@echo "make count          count the instructions of single calls, in QEMU"
 	@echo "make bench          measure the engines and the kernel's allocators side by side"
 	@echo "  BENCH=--quick         to see that it works (more: tools/bench.sh --help)"
+	@echo "make native         time loops of calls natively, in User-mode Linux"
 	@echo "make model          have spin search a model of the page ownership protocol"
 	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings, fast paths"
 	@echo
 	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
 
-.PHONY: all modules check-kdir install clean check style count bench model help
+.PHONY: all modules check-kdir install clean check style count bench native model help
