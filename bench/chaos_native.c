@@ -49,6 +49,10 @@ static char *only = "";
 module_param(only, charp, 0444);
 MODULE_PARM_DESC(only, "Peers, separated by commas (default: all)");
 
+static char *works = "";
+module_param(works, charp, 0444);
+MODULE_PARM_DESC(works, "Loops, separated by commas (default: all)");
+
 static unsigned int sizes[16] = {
 	8, 16, 32, 64, 128, 256, 512, SZ_1K, SZ_2K, SZ_4K, SZ_8K, SZ_16K, SZ_32K,
 	SZ_64K
@@ -551,6 +555,19 @@ static void member_report(struct native_member *member, const struct native_peer
 
 /* ----------------------------------- runs --------------------------------- */
 
+/* How a heap of ours has been used since it was made */
+static void heap_report(const struct native_crew *crew, const struct native_peer *peer,
+			size_t size, unsigned int turn, struct chaos_heap *heap)
+{
+	struct chaos_heap_stats stats;
+
+	chaos_heap_stats(heap, &stats);
+	pr_info("heap: work=%s peer=%s size=%zu cpus=%u turn=%u allocs=%llu local=%llu foreign=%llu abandoned=%llu adopted=%llu peak_held=%zu\n",
+		crew->work->name, peer->name, size, crew->n, turn, stats.allocs,
+		stats.local_frees, stats.foreign_frees, stats.abandoned,
+		stats.adopted, stats.peak_held_bytes);
+}
+
 static int run_peer(struct native_crew *crew, const struct native_peer *peer,
 		    size_t size, unsigned int turn, struct native_empty *empty)
 {
@@ -561,6 +578,8 @@ static int run_peer(struct native_crew *crew, const struct native_peer *peer,
 	err = peer_setup(peer, size, &arg);
 	if (!err) {
 		err = crew_run(crew, peer, arg, size);
+		if (peer->engine)
+			heap_report(crew, peer, size, turn, arg);
 		peer_teardown(peer, arg);
 	}
 	if (err) {
@@ -574,16 +593,16 @@ static int run_peer(struct native_crew *crew, const struct native_peer *peer,
 	return 0;
 }
 
-/* Is it in the list?  All are in an empty one. */
-static bool wanted(const char *name)
+/* Is @name in a list with commas?  All are in an empty one. */
+static bool listed(const char *list, const char *name)
 {
 	size_t length = strlen(name);
-	const char *p = only;
+	const char *p = list;
 
-	if (!*only)
+	if (!*list)
 		return true;
 	for (; (p = strstr(p, name)); p += length)
-		if ((p == only || p[-1] == ',') && (!p[length] || p[length] == ','))
+		if ((p == list || p[-1] == ',') && (!p[length] || p[length] == ','))
 			return true;
 	return false;
 }
@@ -598,7 +617,7 @@ static int run_size(struct native_crew *crew, size_t size, unsigned int turn)
 		return -ENOMEM;
 	err = run_peer(crew, &peer_empty, size, turn, empty);
 	for (i = 0; i < ARRAY_SIZE(peers); i++)
-		if (wanted(peers[i].name) && (!peers[i].cache || size))
+		if (listed(only, peers[i].name) && (!peers[i].cache || size))
 			err = run_peer(crew, &peers[i], size, turn, empty) ?: err;
 	kfree(empty);
 	return err;
@@ -606,10 +625,13 @@ static int run_size(struct native_crew *crew, size_t size, unsigned int turn)
 
 static int run_work(const struct loop_work *work, unsigned int n, unsigned int turn)
 {
-	struct native_crew *crew = crew_new(work, n);
+	struct native_crew *crew;
 	unsigned int i;
 	int err = 0;
 
+	if (!listed(works, work->name))
+		return 0;
+	crew = crew_new(work, n);
 	if (!crew)
 		return -ENOMEM;
 	if (!work->sized)
