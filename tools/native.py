@@ -86,7 +86,8 @@ def print_costs(log, cpus, works):
     print(f"\n{cpus} CPU{'s' if cpus > 1 else ''}: nanoseconds of alloc + free")
     row(["work", "bytes", *peers, "of kmalloc", *(["of user"] if user else [])])
     for work in works:
-        sizes = sorted({k[2] for k in log.samples if k[:2] == (cpus, work)})
+        sizes = sorted({k[2] for k in log.samples
+                        if k[:2] == (cpus, work) and "user" not in k[3]})
         for size in sizes:
             cost = {p: log.cost(cpus, work, size, p) for p in peers}
             cells = [text_of(cost[p]) for p in peers]
