@@ -23,17 +23,23 @@
 #include "mi_internal.h"
 #include "sanitize.h"
 
-/* Slices: small pools are cut finer, so that each class can have a page. */
+/*
+ * The size of a slice.  A descriptor of 150 bytes for each is little for 4 KiB; only
+ * pools that would not have 1024 of these are cut finer, so that each class can have
+ * a page.  Nor have pools more than 16384 to search, unless they are very large.
+ */
 #define MI_SLICE_MIN_SHIFT	10
+#define MI_SLICE_SHIFT		12
 #define MI_SLICE_MAX_SHIFT	CHAOS_UNIT_SHIFT
-#define MI_POOL_SLICES_SHIFT	10
+#define MI_FEW_SLICES_SHIFT	10
+#define MI_MANY_SLICES_SHIFT	14
 
 /* What a page may waste behind its last block: this share of it. */
 #define MI_WASTE_SHIFT		3
 /* A page of several blocks has at most this share of the heap. */
 #define MI_PAGE_SHARE_SHIFT	6
 /* A class that has this many pages gets larger ones. */
-#define MI_PAGES_PER_STEP	4
+#define MI_PAGES_PER_STEP	2
 
 /* The beginning of a guard slice is filled and looked at. */
 #define MI_GUARD_BYTE		0xb7
@@ -427,8 +433,11 @@ __kprobes void mi_page_free(struct chaos_heap *heap, struct mi_page *page)
 
 static unsigned int mi_slice_shift(size_t pool_size)
 {
-	return clamp_t(unsigned int, ilog2(pool_size) - MI_POOL_SLICES_SHIFT,
-		       MI_SLICE_MIN_SHIFT, MI_SLICE_MAX_SHIFT);
+	int least = ilog2(pool_size) - MI_MANY_SLICES_SHIFT + 1;
+	int most = ilog2(pool_size) - MI_FEW_SLICES_SHIFT;
+	int shift = max(min(MI_SLICE_SHIFT, most), least);
+
+	return clamp(shift, MI_SLICE_MIN_SHIFT, MI_SLICE_MAX_SHIFT);
 }
 
 /* The least slices that blocks of @size do not waste more than allowed of. */

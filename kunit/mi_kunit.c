@@ -11,7 +11,7 @@
 #include "../mi_internal.h"
 
 #define MI_TEST_POOL	(16UL << 20)
-#define MI_TEST_SIZE	1024
+#define MI_TEST_SIZE	64
 
 /* ------------------------------ size classes ------------------------------ */
 

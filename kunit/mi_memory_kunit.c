@@ -11,7 +11,7 @@
 #include "../mi_internal.h"
 
 #define MI_TEST_POOL	(16UL << 20)
-#define MI_TEST_SIZE	1024
+#define MI_TEST_SIZE	64
 #define MI_TEST_MAX	80
 #define MI_TEST_DELAY	3600000U	/* ms */
 
@@ -516,30 +516,23 @@ static void mi_looks_like_a_link(struct kunit *test)
 	}
 }
 
-/* The check has room for all blocks of the largest page of small ones. */
+/*
+ * The check has room for all blocks of the largest page of small ones, which a class gets
+ * when it has many pages.
+ */
 static void mi_check_many_blocks(struct kunit *test)
 {
-	struct chaos_heap_params params = {
-		.name = "mi_memory",
-		.allocator = "mimalloc",
-		.pool_size = 64 << 20,
-		.node = NUMA_NO_NODE,
-		.hardening = CHAOS_HARDENING_2,
-	};
-	struct chaos_heap *heap = chaos_heap_create(&params);
+	struct chaos_heap *heap = mi_make_heap(test, CHAOS_HARDENING_1);
+	const size_t size = max(8UL, CHAOS_SAN_MIN_SIZE);
+	unsigned int i, limit = MI_TEST_POOL / size;
 	struct mi_page *page = NULL;
-	unsigned int i;
-	void *p;
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
 	migrate_disable();
-	for (i = 0; i < 9000; i++) {
-		p = mi_take(test, heap, 8);
-		if (!page)
-			page = mi_test_page(p);
-	}
-	KUNIT_EXPECT_GT(test, page->reserved, 8192);
-	KUNIT_EXPECT_GT(test, page->capacity, 8192);
+	for (i = 0; i < limit && (!page || page->reserved < SZ_64K / size); i++)
+		page = mi_test_page(mi_take(test, heap, size));
+	KUNIT_ASSERT_EQ(test, page->reserved, SZ_64K / size);
+	while (page->capacity < page->reserved)
+		mi_take(test, heap, size);
 	migrate_enable();
 	mi_end_heap(test, heap);
 }
