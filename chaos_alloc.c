@@ -387,18 +387,24 @@ static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 }
 
 /*
- * Is this a request for the fast path?  might_alloc() finds callers that would sleep
- * where they must not.  Elsewhere than in debug kernels it can still be a call of
- * cond_resched(), so there it is left to the slow path.
+ * Is this a request for a fast path that takes up to @max bytes?  might_alloc() finds
+ * callers that would sleep where they must not.  Elsewhere than in debug kernels it
+ * can still be a call of cond_resched(), so there it is left to the slow path.
  */
-static __always_inline bool chaos_is_fast(const struct chaos_heap *heap, size_t size,
-					  gfp_t gfp)
+static __always_inline bool chaos_is_fast_up_to(const struct chaos_heap *heap,
+						size_t max, size_t size, gfp_t gfp)
 {
 	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_LOCKDEP))
 		might_alloc(gfp);
-	/* data_race(): who sets a hook does not wait for who is past this */
-	return likely(size <= data_race(heap->fast_max) && !(gfp & heap->slow_gfp) &&
+	return likely(size <= max && !(gfp & heap->slow_gfp) &&
 		      chaos_is_plain(heap, size));
+}
+
+static __always_inline bool chaos_is_fast(const struct chaos_heap *heap, size_t size,
+					  gfp_t gfp)
+{
+	/* data_race(): who sets a hook does not wait for who is past this */
+	return chaos_is_fast_up_to(heap, data_race(heap->fast_max), size, gfp);
 }
 
 /* FAST PATH of mimalloc, for contexts of this level.  False: go the long way. */
@@ -412,6 +418,30 @@ static __always_inline bool chaos_alloc_mi(struct chaos_heap *heap,
 		return false;
 	preempt_disable();
 	done = mi_alloc_fast(heap, level, chaos_plain_size(heap, size), p);
+	preempt_enable();
+	if (CHAOS_SAN && done)
+		chaos_san_alloc(heap, *p, size, gfp);
+	return done;
+}
+
+/*
+ * The same for interrupts and up to MI_BIN_MAX_SIZE bytes; and if no block is at hand,
+ * with what the engine gets one from.
+ */
+static __always_inline bool chaos_alloc_mi_any(struct chaos_heap *heap, size_t size,
+					       gfp_t gfp, void **p)
+{
+	size_t max = MI_BIN_MAX_SIZE - chaos_redzone(heap);
+	/* A task can be preempted here, but its level stays the same. */
+	unsigned int level = mi_context_level();
+	bool done;
+
+	/* data_race(): as in chaos_is_fast() */
+	if (unlikely(!size) || !data_race(heap->fast_max) ||
+	    !chaos_is_fast_up_to(heap, max, size, gfp))
+		return false;
+	preempt_disable();
+	done = mi_alloc_any(heap, level, chaos_plain_size(heap, size), p);
 	preempt_enable();
 	if (CHAOS_SAN && done)
 		chaos_san_alloc(heap, *p, size, gfp);
@@ -462,9 +492,7 @@ static __always_inline void *chaos_alloc_other(struct chaos_heap *heap, size_t s
 {
 	void *p;
 
-	/* A task can be preempted here, but for interrupts nothing changes. */
-	if (!mi_in_plain_task() &&
-	    chaos_alloc_mi(heap, interrupt_context_level(), size, gfp, &p))
+	if (chaos_alloc_mi_any(heap, size, gfp, &p))
 		return p;
 	return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
 }

@@ -499,12 +499,9 @@ static void mi_count_theap(struct mi_tour *tour, struct mi_theap *theap)
 
 	for (bin = 1; bin < MI_BINS; bin++) {
 		class = mi_tour_class(tour, bin);
-		class->allocs += theap->class[bin].allocs;
-		class->local_frees += theap->class[bin].local_frees;
-		for (page = theap->queue[bin].first; page; page = page->next) {
-			class->allocs += page->allocs;
+		class->local_frees += theap->local_frees[bin];
+		for (page = theap->queue[bin].first; page; page = page->next)
 			class->local_frees += page->frees & ~MI_RETIRED;
-		}
 	}
 }
 
@@ -518,7 +515,6 @@ static void mi_count_events(struct mi_tour *tour)
 	for_each_possible_cpu(cpu) {
 		events = per_cpu_ptr(mi->events, cpu);
 		class = mi_tour_class(tour, 0);
-		class->allocs += READ_ONCE(events->single_allocs);
 		class->local_frees += READ_ONCE(events->single_frees);
 		for (bin = 1; bin < MI_BINS; bin++) {
 			class = mi_tour_class(tour, bin);
@@ -578,6 +574,17 @@ static void mi_count_pages(struct mi_tour *tour)
 				mi_count_page(tour, &mp->page[i]);
 }
 
+/* What was allocated is what was freed and what is live; nobody has to count it. */
+static void mi_count_allocs(struct mi_tour *tour)
+{
+	struct chaos_class_stats *class = tour->classes;
+	struct chaos_class_stats *end = class + (tour->per_class ? MI_BINS : 1);
+
+	for (; class < end; class++)
+		class->allocs = class->live_blocks + class->local_frees +
+				class->foreign_frees;
+}
+
 static void mi_count(struct mi_tour *tour)
 {
 	tour->theap_fn = mi_count_theap;
@@ -585,6 +592,7 @@ static void mi_count(struct mi_tour *tour)
 	mi_count_events(tour);
 	mi_count_bins(tour);
 	mi_count_pages(tour);
+	mi_count_allocs(tour);
 }
 
 void mi_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats)

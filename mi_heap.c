@@ -33,9 +33,13 @@
 #include "mi_internal.h"
 #include "sanitize.h"
 
-/* Blocks and bytes that one extension puts on the free list at most. */
-#define MI_EXTEND_BLOCKS	64
+/*
+ * Blocks that one extension puts on the free list: as many as have that many bytes, but
+ * not less or more than these.
+ */
 #define MI_EXTEND_SIZE		4096
+#define MI_EXTEND_MIN		16
+#define MI_EXTEND_MAX		64
 /* Pages that one allocation lets go at most when too much is kept. */
 #define MI_SHED_PAGES		4
 /* When memory is scarce, blocks up to four times as large will do. */
@@ -52,15 +56,8 @@ struct mi_page mi_empty_page __ro_after_init = { .owner = MI_NO_TAG };
 __kprobes unsigned int mi_bin(size_t size)
 {
 	size_t words = (size + 7) >> MI_WORD_SHIFT;
-	unsigned int top;
 
-	if (words <= MI_EXACT_BINS)
-		return words;
-	words--;
-	top = __fls(words);
-	return ((top - MI_STEP_SHIFT - 1) << MI_STEP_SHIFT) +
-	       ((words >> (top - MI_STEP_SHIFT)) & ((1 << MI_STEP_SHIFT) - 1)) +
-	       MI_EXACT_BINS + 1;
+	return words <= MI_EXACT_BINS ? words : mi_step_bin(words);
 }
 EXPORT_SYMBOL_IF_KUNIT(mi_bin);
 
@@ -162,20 +159,22 @@ static __kprobes bool mi_page_claimed(struct chaos_heap *heap,
 	return page->allocs;
 }
 
+/* Has anybody freed blocks of the owned page? */
+static __always_inline bool mi_page_has_foreign(const struct mi_page *page)
+{
+	return mi_link_of(atomic64_read(&page->thread_free));
+}
+
 /* The owner moves the whole thread_free list to the free list, which is empty. */
-static noinline __kprobes bool mi_page_take_thread_free(struct chaos_heap *heap,
+static noinline __kprobes void mi_page_take_thread_free(struct chaos_heap *heap,
 							struct mi_page *page)
 {
-	u64 word = atomic64_read(&page->thread_free);
+	/* model: take-foreign */
+	u64 word = atomic64_xchg_acquire(&page->thread_free, MI_OWNED);
 
-	if (!mi_link_of(word))
-		return false;
-	word = atomic64_xchg_acquire(&page->thread_free, MI_OWNED); /* model: take-foreign */
 	mi_count_foreign(heap, page->bin, -mi_count_of(word));
 	page->free = mi_link_of(word);
-	page->theap->class[page->bin].allocs -= mi_count_of(word);
 	page->allocs += mi_count_of(word);
-	return true;
 }
 
 /* Live blocks of a page that we own. */
@@ -190,7 +189,7 @@ static __kprobes u32 mi_page_live(const struct mi_page *page)
  *
  * Release: the next owner sees the plain fields as we leave them.
  */
-static noinline __kprobes bool mi_page_disown(struct mi_page *page)
+static __always_inline bool mi_page_disown(struct mi_page *page)
 {
 	s64 old = MI_OWNED;
 
@@ -374,10 +373,12 @@ static __kprobes struct mi_page *mi_page_adopt(struct chaos_heap *heap,
 static __kprobes void mi_queue_update_direct(struct mi_theap *theap, unsigned int bin)
 {
 	struct mi_page *first = theap->queue[bin].first ?: &mi_empty_page;
-	size_t word = mi_bin_size(bin) >> MI_WORD_SHIFT;
-	size_t low = mi_bin_size(bin - 1) >> MI_WORD_SHIFT;
+	size_t word, low;
 
-	for (word = min(word, MI_DIRECT - 1); word > low; word--)
+	if (bin > MI_DIRECT_BINS)
+		return;
+	low = mi_bin_size(bin - 1) >> MI_WORD_SHIFT;
+	for (word = mi_bin_size(bin) >> MI_WORD_SHIFT; word > low; word--)
 		theap->direct[word] = first;
 }
 
@@ -387,10 +388,12 @@ static __kprobes void mi_queue_push_front(struct mi_theap *theap, struct mi_page
 
 	page->prev = NULL;
 	page->next = q->first;
-	if (q->first)
+	if (q->first) {
 		q->first->prev = page;
-	else
+	} else {
 		q->last = page;
+		__set_bit(page->bin, theap->bins);
+	}
 	q->first = page;
 	mi_queue_update_direct(theap, page->bin);
 }
@@ -419,10 +422,12 @@ static __kprobes void mi_queue_remove(struct mi_theap *theap, struct mi_page *pa
 		q->last = page->prev;
 	if (page->prev) {
 		page->prev->next = page->next;
-	} else {
-		q->first = page->next;
-		mi_queue_update_direct(theap, page->bin);
+		return;
 	}
+	q->first = page->next;
+	if (!q->first)
+		__clear_bit(page->bin, theap->bins);
+	mi_queue_update_direct(theap, page->bin);
 }
 
 static __kprobes void mi_theap_look_later(struct mi_theap *theap)
@@ -438,33 +443,47 @@ static __kprobes void mi_theap_look_later(struct mi_theap *theap)
  */
 static __kprobes void mi_page_account(struct mi_theap *theap, struct mi_page *page)
 {
-	struct mi_class *class = &theap->class[page->bin];
+	u64 frees = page->frees & ~MI_RETIRED;
 
-	page->frees &= ~MI_RETIRED;
-	class->allocs += page->frees;
-	class->local_frees += page->frees;
-	page->allocs -= page->frees;
+	theap->local_frees[page->bin] += frees;
+	page->allocs -= frees;
 	page->frees = 0;
+}
+
+/*
+ * The theap has so many bytes of pages more, or less.  The sum of all is told in larger
+ * portions, and when the last page goes.
+ */
+static __always_inline void mi_theap_keep(struct mi_theap *theap, long bytes)
+{
+	struct mi_heap *mi = theap->heap->priv;
+	long untold = theap->untold + bytes;
+
+	if (theap->pages && abs(untold) <= READ_ONCE(mi->tell_batch)) {
+		theap->untold = untold;
+		return;
+	}
+	theap->untold = 0;
+	atomic_long_add(untold, &mi->cached);
 }
 
 static __kprobes void mi_theap_enter(struct mi_theap *theap, struct mi_page *page)
 {
-	struct mi_heap *mi = theap->heap->priv;
+	bool first = !theap->pages;
 
-	/* Those in use, which some theap has counted in mi_theap_disown(). */
-	theap->class[page->bin].allocs -= page->allocs;
 	page->theap = theap;
 	WRITE_ONCE(page->owner, theap->tag);
 	page->home = theap;
 	WRITE_ONCE(theap->pages, theap->pages + 1);
-	__set_bit(page->bin, theap->bins);
 	if (!theap->retire_at)
 		mi_theap_look_later(theap);
-	atomic_long_add(mi_page_bytes(page), &mi->cached);
-	/* Pairs with the one in chaos_tidy_work(): it sees the page, or we see that
-	 * nobody is going to look.
+	mi_theap_keep(theap, mi_page_bytes(page));
+	if (!first)
+		return;
+	/* Pairs with the one in chaos_tidy_work(): it sees that there are pages, or we
+	 * see that nobody is going to look.
 	 */
-	smp_mb__after_atomic();
+	smp_mb();
 	chaos_keeps(theap->heap);
 }
 
@@ -480,24 +499,19 @@ static noinline __kprobes void mi_theap_own(struct mi_theap *theap,
 }
 
 /* The reverse: the page is ours still, but in no queue. */
-static noinline __kprobes void mi_theap_disown(struct mi_theap *theap,
-					       struct mi_page *page)
+static __always_inline void mi_theap_disown(struct mi_theap *theap,
+					    struct mi_page *page)
 {
-	struct mi_heap *mi = theap->heap->priv;
-
 	mi_queue_remove(theap, page);
 	mi_page_account(theap, page);
-	theap->class[page->bin].allocs += page->allocs;
 	WRITE_ONCE(page->owner, MI_NO_TAG);	/* model: disown-theap */
 	page->theap = NULL;
 	page->due = false;
 	WRITE_ONCE(theap->pages, theap->pages - 1);
-	if (!theap->queue[page->bin].first)
-		__clear_bit(page->bin, theap->bins);
-	atomic_long_sub(mi_page_bytes(page), &mi->cached);
+	mi_theap_keep(theap, -(long)mi_page_bytes(page));
 }
 
-static __kprobes void mi_theap_let_go(struct mi_theap *theap, struct mi_page *page)
+static noinline __kprobes void mi_theap_let_go(struct mi_theap *theap, struct mi_page *page)
 {
 	mi_theap_disown(theap, page);
 	mi_page_abandon(theap->heap, page);
@@ -642,10 +656,10 @@ static __kprobes u32 mi_chain_in_order(struct mi_page *page, u32 first, u32 n)
  * The same in random order: Fisher-Yates, driven by xorshift64 (Marsaglia 2003).
  * Who knows one block's address does not know the next one's.
  */
-static __kprobes u32 mi_chain_shuffled(struct mi_page *page, u32 first, u32 n)
+static noinline __kprobes u32 mi_chain_shuffled(struct mi_page *page, u32 first, u32 n)
 {
 	u64 random = page->key + first;
-	u8 order[MI_EXTEND_BLOCKS];
+	u8 order[MI_EXTEND_MAX];
 	u32 link = 0, i, k;
 
 	for (i = 0; i < n; i++) {
@@ -673,8 +687,8 @@ static __kprobes u32 mi_chain_shuffled(struct mi_page *page, u32 first, u32 n)
  */
 static __kprobes void mi_page_extend(struct chaos_heap *heap, struct mi_page *page)
 {
-	u32 n = clamp_t(size_t, MI_EXTEND_SIZE / page->block_size, 1,
-			MI_EXTEND_BLOCKS);
+	u32 n = clamp_t(size_t, MI_EXTEND_SIZE / page->block_size, MI_EXTEND_MIN,
+			MI_EXTEND_MAX);
 	u32 first = (page->capacity + 1) * page->block_size;
 
 	n = min(n, page->reserved - page->capacity);
@@ -687,32 +701,39 @@ static __kprobes void mi_page_extend(struct chaos_heap *heap, struct mi_page *pa
 	smp_store_release(&page->limit, page->capacity * page->block_size);
 }
 
-/*
- * See to it that the owned page's free list has a block; false if it is full, or was
- * found damaged: then the page may not even be ours any longer, if what printed
- * the report has allocated.
- */
-static __kprobes bool mi_page_refill(struct mi_theap *theap, struct mi_page *page)
+/* What there is on a page's free list. */
+enum mi_refill {
+	MI_REFILLED,	/* a block at least */
+	MI_FULL,	/* nothing, and nothing to put there */
+	MI_DAMAGED,	/* nothing any more; the page may not even be ours any longer */
+};
+
+/* See to it that the owned page's free list has a block. */
+static __always_inline enum mi_refill mi_page_refill(struct chaos_heap *heap,
+						     struct mi_page *page)
 {
-	for (;;) {
-		if (page->free) {
-			if (likely(mi_link_sound(page, page->free)))
-				return true;
-			mi_page_drop_free(theap->heap, page);
-			return false;
-		}
-		if (!mi_page_take_thread_free(theap->heap, page)) {
-			if (page->capacity == page->reserved)
-				return false;
-			mi_page_extend(theap->heap, page);	/* model: extend */
-		}
+	if (!page->free) {
+		if (mi_page_has_foreign(page))
+			mi_page_take_thread_free(heap, page);
+		else if (page->capacity < page->reserved)
+			mi_page_extend(heap, page);		/* model: extend */
+		else
+			return MI_FULL;
 	}
+	if (likely(mi_link_sound(page, page->free)))
+		return MI_REFILLED;
+	/* What prints the report may allocate. */
+	mi_page_drop_free(heap, page);
+	return MI_DAMAGED;
 }
 
-static __kprobes bool mi_page_has_more(const struct mi_page *page)
+/* The first page of its queue is full: let it go, for whoever frees a block of it. */
+static noinline __kprobes void mi_theap_drop_full(struct mi_theap *theap,
+						  struct mi_page *page)
 {
-	return mi_page_has_free(page) ||
-	       mi_link_of(atomic64_read(&page->thread_free));
+	mi_theap_disown(theap, page);
+	if (!mi_page_disown(page))
+		mi_theap_own(theap, page, true);		/* model: disown-undo */
 }
 
 /* A page for the theap that has none: an abandoned one, or a fresh one. */
@@ -746,13 +767,15 @@ static __kprobes struct mi_page *mi_theap_page(struct mi_theap *theap,
 		mi_theap_expire(theap);
 	for (;;) {
 		while ((page = q->first)) {
-			if (mi_page_refill(theap, page))
+			switch (mi_page_refill(theap->heap, page)) {
+			case MI_REFILLED:
 				return page;
-			if (page != q->first || mi_page_has_more(page))
-				continue;
-			mi_theap_disown(theap, page);
-			if (!mi_page_disown(page))
-				mi_theap_own(theap, page, true); /* model: disown-undo */
+			case MI_FULL:
+				mi_theap_drop_full(theap, page);
+				break;
+			case MI_DAMAGED:
+				break;
+			}
 		}
 		page = mi_page_get(theap, bin);
 		if (!page)
@@ -761,23 +784,43 @@ static __kprobes struct mi_page *mi_theap_page(struct mi_theap *theap,
 	}
 }
 
-/* Take a block of the bin, if there is one and its page is at hand or to be had. */
-static __kprobes void *mi_theap_pop(struct mi_theap *theap, unsigned int bin,
-				    size_t align)
+/* A block of the bin, of a page that is at hand or to be had.  The first page has none. */
+static __always_inline void *mi_theap_pop_next(struct mi_theap *theap,
+					       unsigned int bin, size_t align)
 {
-	struct mi_page *page = theap->queue[bin].first;
+	struct mi_page *page = mi_theap_page(theap, bin);
 	void *p = NULL;
 
-	if (unlikely(!page || !mi_page_pop(page, &p))) {
-		page = mi_theap_page(theap, bin);
-		if (!page || !mi_page_pop(page, &p))
-			return NULL;
-	}
+	if (!page || !mi_page_pop(page, &p))
+		return NULL;
 	if (align > 1UL << page->align_shift)
 		page->align_shift = ilog2(align);
 	if (unlikely(mi_keeps_too_much(theap->heap->priv)))
 		mi_theap_shed(theap);
 	return p;
+}
+
+/* The same, if the first page may have one. */
+static noinline __kprobes void *mi_theap_pop(struct mi_theap *theap,
+					     unsigned int bin, size_t align)
+{
+	struct mi_page *page = theap->queue[bin].first;
+	void *p;
+
+	if (unlikely(!page || !mi_page_pop(page, &p)))
+		return mi_theap_pop_next(theap, bin, align);
+	if (align > 1UL << page->align_shift)
+		page->align_shift = ilog2(align);
+	return p;
+}
+
+/*
+ * A block of 0 < @size <= MI_BIN_MAX_SIZE bytes, when the first page of the bin has none,
+ * and unless slices are short.
+ */
+__kprobes void *mi_alloc_more(struct mi_theap *theap, size_t size)
+{
+	return mi_theap_pop_next(theap, mi_bin(size), CHAOS_MIN_ALIGN);
 }
 
 /* Some pages of a higher level than ours, which cannot be in the middle of it. */
@@ -880,7 +923,6 @@ static noinline __kprobes void *mi_alloc_single(struct chaos_heap *heap,
 	}
 	if (!page)
 		return NULL;
-	this_cpu_inc(mi->events->single_allocs);
 	p = (void *)mi_page_start(page);
 	*(unsigned long *)p = 0;
 	page->block_size = (size_t)(page->slices - page->guard) <<
@@ -996,6 +1038,43 @@ static noinline __kprobes void mi_page_inherit(struct chaos_heap *heap,
 		mi_page_abandon(heap, page);
 }
 
+/*
+ * FULL -> OWNED, by our own free; @word is what thread_free was.  Nothing is on that list,
+ * so all blocks are live, and the page goes on as if it had never been full.
+ *
+ * Acquire: see the plain fields as the last owner left them, whoever that was.
+ */
+static noinline __kprobes bool mi_page_reclaim(struct mi_theap *theap,
+					       struct mi_page *page, u64 word)
+{
+	if (mi_keeps_too_much(theap->heap->priv) ||
+	    /* model: reclaim */
+	    !atomic64_try_cmpxchg_acquire(&page->thread_free, (s64 *)&word, MI_OWNED))
+		return false;
+	mi_theap_own(theap, page, false);
+	return true;
+}
+
+/*
+ * Is the page ours at this level?  Or was it, and is only full: then a free of our own
+ * is what it waits for.
+ */
+static __always_inline bool mi_page_is_ours(struct chaos_heap *heap,
+					    struct mi_page *page, unsigned int level)
+{
+	struct mi_theap *theap;
+	u64 word;
+
+	if (READ_ONCE(page->owner) == mi_level_tag(level))
+		return true;
+	theap = mi_theap(heap, level);
+	/* Only a hint: it may be somebody else's by now. */
+	if (READ_ONCE(page->home) != theap || level == MI_NMI)
+		return false;
+	word = atomic64_read(&page->thread_free);
+	return mi_is_full(word) && mi_page_reclaim(theap, page, word);
+}
+
 /* A block of a page that is not ours. */
 static noinline __kprobes enum chaos_verdict
 mi_free_foreign(struct chaos_heap *heap, struct mi_page *page, void *p)
@@ -1068,39 +1147,19 @@ static __kprobes void mi_free_local(struct mi_page *page, void *p)
 
 /* The same as mi_free_fast(), to the end, and whatever the context. */
 static __always_inline bool mi_free_ours(struct chaos_heap *heap,
-					 const struct chaos_pool *pool, void *p)
+					 const struct chaos_pool *pool,
+					 unsigned int level, void *p,
+					 struct mi_page **page)
 {
-	struct mi_page *page;
-
-	switch (mi_free_fast(heap, pool, mi_context_tag(), p, &page)) {
+	switch (mi_free_fast(heap, pool, mi_level_tag(level), p, page)) {
 	case MI_NOT_FREED:
 		return false;
 	case MI_FREED_LAST:
-		mi_page_retire(page);
+		mi_page_retire(*page);
 		fallthrough;
 	default:
 		return true;
 	}
-}
-
-/* Any context, preemption disabled. */
-__kprobes enum chaos_verdict mi_free(struct chaos_heap *heap,
-				     struct chaos_pool *pool, void *p)
-{
-	struct mi_page *page;
-	enum chaos_verdict verdict;
-
-	if (likely(mi_free_ours(heap, pool, p)))
-		return CHAOS_OK;
-	page = mi_page_of(pool, p);
-	verdict = mi_verdict(pool, page, p);
-	if (unlikely(verdict != CHAOS_OK))
-		return verdict;
-	chaos_san_free(heap, p, page->block_size);
-	if (READ_ONCE(page->owner) != mi_context_tag())
-		return mi_free_foreign(heap, page, p);
-	mi_free_local(page, p);
-	return CHAOS_OK;
 }
 
 /**
@@ -1169,42 +1228,60 @@ static __kprobes void mi_chain_add(struct mi_chain *chain, struct mi_page *page,
 	chain->n++;
 }
 
-/* A block of a page that is not ours, or not a block; see mi_free_bulk(). */
-static __kprobes enum chaos_verdict
-mi_bulk_rest(struct chaos_heap *heap, struct chaos_pool *pool, void *p,
-	     struct mi_chain *chain)
+/*
+ * What mi_free_ours() has not freed.  If the page is not ours, the block goes to
+ * @chain, or if that is NULL, to the page at once.
+ */
+static __always_inline enum chaos_verdict
+mi_free_other(struct chaos_heap *heap, struct chaos_pool *pool, unsigned int level,
+	      void *p, struct mi_page *page, struct mi_chain *chain)
 {
-	struct mi_page *page = mi_page_of(pool, p);
 	enum chaos_verdict verdict = mi_verdict(pool, page, p);
 
 	if (unlikely(verdict != CHAOS_OK))
 		return verdict;
 	chaos_san_free(heap, p, page->block_size);
-	if (READ_ONCE(page->owner) == mi_context_tag()) {
+	if (mi_page_is_ours(heap, page, level)) {
 		mi_free_local(page, p);
 		return CHAOS_OK;
 	}
+	if (!chain)
+		return mi_free_foreign(heap, page, p);
 	if (chain->n && chain->page != page)
 		mi_chain_push(heap, chain);
 	mi_chain_add(chain, page, p);
 	return CHAOS_OK;
 }
 
+/* Any context, preemption disabled. */
+__kprobes enum chaos_verdict mi_free(struct chaos_heap *heap,
+				     struct chaos_pool *pool, void *p)
+{
+	unsigned int level = mi_context_level();
+	struct mi_page *page;
+
+	if (likely(mi_free_ours(heap, pool, level, p, &page)))
+		return CHAOS_OK;
+	return mi_free_other(heap, pool, level, p, page, NULL);
+}
+
 /* Neighbours in the array that are neighbours in a foreign page share a cmpxchg. */
 __kprobes size_t mi_free_bulk(struct chaos_heap *heap, size_t n, void **p,
 			      enum chaos_verdict *verdict)
 {
+	unsigned int level = mi_context_level();
 	struct mi_chain chain = { .n = 0 };
 	struct chaos_pool *pool = NULL;
+	struct mi_page *page;
 	size_t i;
 
 	for (i = 0; i < n; i++) {
 		pool = chaos_pool_guess(heap, pool, p[i], verdict);
 		if (unlikely(!pool))
 			break;
-		if (likely(mi_free_ours(heap, pool, p[i])))
+		if (likely(mi_free_ours(heap, pool, level, p[i], &page)))
 			continue;
-		*verdict = mi_bulk_rest(heap, pool, p[i], &chain);
+		*verdict = mi_free_other(heap, pool, level, p[i], page, &chain);
 		if (unlikely(*verdict != CHAOS_OK))
 			break;
 	}

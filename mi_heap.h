@@ -74,6 +74,8 @@
 /* Sizes up to this find their page with one load. */
 #define MI_SMALL_MAX		1024UL
 #define MI_DIRECT		((MI_SMALL_MAX >> MI_WORD_SHIFT) + 1)
+/* Their bins: three doublings behind the exact ones. */
+#define MI_DIRECT_BINS		(MI_EXACT_BINS + (3U << MI_STEP_SHIFT))
 
 /* The link of a block that has a page of its own: its size may not fit. */
 #define MI_SINGLE_LINK		8U
@@ -111,7 +113,7 @@ enum mi_level {
  * @magic: tells multiples of the block size without a division, see
  *	mi_is_multiple()
  * @allocs: blocks that the owner has taken off the free list, and have not been
- *	accounted; see struct mi_class
+ *	accounted; see mi_page_account()
  * @frees: blocks that the owner has put on it, likewise; plus MI_RETIRED, so that
  *	it is never equal to @allocs, if it was empty while it was the only page of
  *	its queue: then that need not be noticed again
@@ -182,28 +184,17 @@ struct mi_queue {
 };
 
 /**
- * struct mi_class - what a theap has done in one size class
- * @allocs: blocks allocated
- * @local_frees: blocks of its own pages freed
- *
- * But for those that the pages at hand count themselves, see mi_page_account().
- * May be "negative": only the sums over all theaps mean anything.
- */
-struct mi_class {
-	u64 allocs;
-	u64 local_frees;
-};
-
-/**
  * struct mi_theap - the heap of one CPU and one context level
  * @direct: for sizes up to MI_SMALL_MAX, in words: the first page of the
  *	queue of that size's bin, or mi_empty_page
  * @queue: for each bin
- * @class: statistics for each bin
+ * @local_frees: for each bin, blocks of its own pages freed, but for those that the
+ *	pages count themselves; see mi_page_account()
  * @heap: what it is a part of
  * @level: the context level
  * @tag: what its pages' owner is, see mi_context_tag()
  * @pages: number of pages in the queues
+ * @untold: their bytes, less what is in mi_heap.cached of them
  * @bins: a bit for each queue that is not empty
  * @stamp: jiffies when the generic path was last taken
  * @retire_at: jiffies when empty pages are looked for next; 0: there are no pages
@@ -219,11 +210,12 @@ struct mi_class {
 struct mi_theap {
 	struct mi_page *direct[MI_DIRECT];
 	struct mi_queue queue[MI_BINS];
-	struct mi_class class[MI_BINS];
+	u64 local_frees[MI_BINS];
 	struct chaos_heap *heap;
 	enum mi_level level;
 	unsigned long tag;
 	unsigned int pages;
+	long untold;
 	DECLARE_BITMAP(bins, MI_BINS);
 	unsigned long stamp;
 	unsigned long retire_at;
@@ -363,6 +355,44 @@ static __always_inline bool mi_alloc_fast(const struct chaos_heap *heap,
 		return false;
 	return mi_page_pop(mi_theap(heap, level)->direct[(size + 7) >> MI_WORD_SHIFT],
 			   p);
+}
+
+/*
+ * The bin of more than MI_EXACT_BINS words.  The top bit of words - 1 tells the
+ * doubling, the MI_STEP_SHIFT bits below it the step.
+ */
+static __always_inline unsigned int mi_step_bin(size_t words)
+{
+	unsigned int top = __fls(--words);
+
+	return ((top - MI_STEP_SHIFT) << MI_STEP_SHIFT) +
+	       (words >> (top - MI_STEP_SHIFT)) + 1;
+}
+
+void *mi_alloc_more(struct mi_theap *theap, size_t size);
+
+/*
+ * FAST PATH.  The same for 0 < @size <= MI_BIN_MAX_SIZE, but for tasks it is the
+ * second one: what a task finds with mi_alloc_fast() is not looked for again.
+ */
+static __always_inline bool mi_alloc_any(const struct chaos_heap *heap,
+					 unsigned int level, size_t size, void **p)
+{
+	struct mi_theap *theap = mi_theap(heap, level);
+	struct mi_page *page;
+
+	if (unlikely(level == MI_NMI))
+		return false;
+	if (size > MI_SMALL_MAX) {
+		page = theap->queue[mi_step_bin((size + 7) >> MI_WORD_SHIFT)].first;
+		if (likely(page) && mi_page_pop(page, p))
+			return true;
+	} else if (level != MI_TASK &&
+		   mi_page_pop(theap->direct[(size + 7) >> MI_WORD_SHIFT], p)) {
+		return true;
+	}
+	*p = mi_alloc_more(theap, size);
+	return *p;
 }
 
 /* What a free has come to. */

@@ -31,7 +31,6 @@ struct mi_bin_state {
  * @begun: page allocations and give-backs
  * @done: those of them that are complete
  * @foreign_frees: for each bin, blocks taken over from thread_free
- * @single_allocs: blocks of bin 0
  * @single_frees: blocks of bin 0
  * @abandoned: for each bin, pages made LISTED
  * @adopted: for each bin, LISTED pages taken over by an allocation
@@ -41,7 +40,6 @@ struct mi_bin_state {
 struct mi_events {
 	unsigned long begun;
 	unsigned long done;
-	u64 single_allocs;
 	u64 single_frees;
 	u64 foreign_frees[MI_BINS];
 	u64 abandoned[MI_BINS];
@@ -53,8 +51,9 @@ struct mi_events {
  * @pools: struct mi_pool, oldest first; changed under heap->mutex, RCU
  * @seed: state of the key generator
  * @key: all pages' key when the heap's hardening is 0
- * @cached: bytes of the pages in all theaps' queues
+ * @cached: bytes of the pages in all theaps' queues, as far as they have told
  * @cache_limit: theaps that find @cached above it let pages go
+ * @tell_batch: bytes that a theap may leave untold, in either direction
  * @page_max: bytes that a page of several blocks may have
  * @events: statistics
  * @bin: for each bin
@@ -65,6 +64,7 @@ struct mi_heap {
 	unsigned long key;
 	atomic_long_t cached;
 	size_t cache_limit;
+	long tell_batch;
 	size_t page_max;
 	struct mi_events __percpu *events;
 	struct mi_bin_state bin[MI_BINS];
@@ -93,6 +93,12 @@ static inline u64 mi_count_word(s32 count)
 static inline bool mi_is_owned(u64 word)
 {
 	return (word & (MI_OWNED | MI_LISTED)) == MI_OWNED;
+}
+
+/* Without an owner, and no block has been freed since it had one. */
+static inline bool mi_is_full(u64 word)
+{
+	return mi_count_of(word) > 0 && !(word & U32_MAX);
 }
 
 static inline bool mi_is_dying(u64 word)

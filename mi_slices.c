@@ -509,13 +509,15 @@ static void mi_update_limits(struct chaos_heap *heap)
 {
 	struct mi_heap *mi = heap->priv;
 	struct mi_pool *mp;
-	size_t bytes = 0;
+	size_t bytes = 0, limit;
 
 	lockdep_assert_held(&heap->mutex);
 	list_for_each_entry(mp, &mi->pools, list)
 		bytes += mp->pool->size;
-	WRITE_ONCE(mi->cache_limit, max(bytes / 8 - min(bytes / 8, SZ_64K),
-					bytes / 32));
+	limit = max(bytes / 8 - min(bytes / 8, SZ_64K), bytes / 32);
+	WRITE_ONCE(mi->cache_limit, limit);
+	/* What is untold is a sixteenth of it at most for each level. */
+	WRITE_ONCE(mi->tell_batch, limit / (16 * num_possible_cpus()));
 	WRITE_ONCE(mi->page_max, bytes >> MI_PAGE_SHARE_SHIFT);
 }
 

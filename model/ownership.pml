@@ -760,7 +760,10 @@ client_free:
 		if
 		:: !MAY(NMI) && LOAD(S_THEAP, theap, p) == ME
 		:: else -> goto foreign_free
-		fi;
+		fi
+	};
+local_free:
+	atomic {
 		plain(p);
 		STEP(local-free);
 		STORE(S_NEXT, next, BLOCK(p, k), LOAD(S_FREE, free, p));
@@ -777,6 +780,33 @@ client_free:
 	};
 
 foreign_free:
+	/* A full page of our own comes back first, if we do not keep too much. */
+	atomic {
+		touch(p);
+		old = word[p];
+		if
+		:: !MAY(NMI) && home[p] == ME && FLAGS(old) == 0 && LINK(old) == 0 &&
+		   COUNT(old) != 0
+		:: true -> goto push
+		fi
+	};
+	atomic {
+		touch(p);
+		if
+#ifndef BUG_RECLAIM_UNCHECKED
+		:: word[p] != old -> goto push
+#endif
+		:: else
+		fi;
+		old = 0;
+		gain(p);
+		STEP(reclaim);
+		word[p] = WORD(OWNED, 0, 0);
+		OWN;
+		goto local_free
+	};
+
+push:
 #ifdef WITH_BULK
 	/* Another block of the page goes in front of the first one. */
 	atomic {

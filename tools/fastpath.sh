@@ -32,7 +32,7 @@ rules()
 	owner mi_free
 	owner mi_free_bulk
 	holds mi_page_pop
-	holds mi_page_refill
+	holds mi_theap_pop_next
 	holds mi_page_extend
 	holds mi_free_fast
 
@@ -40,9 +40,9 @@ rules()
 	foreign mi_chain_push
 
 	shared mi_page_take_thread_free: takes over all that others have freed, by one xchg
-	shared mi_page_disown: lets a full page go, by one cmpxchg
-	shared mi_theap_disown: a page leaves; the sum of what all theaps keep changes
+	shared mi_theap_drop_full: lets a full page go, by one cmpxchg
 	shared mi_theap_own: a page comes; the same
+	shared mi_page_reclaim: takes a page back that was full, once in as many frees as it has blocks
 	shared mi_page_get: a page that nobody owns, or fresh slices
 	shared mi_theap_shed: lets pages go, all theaps together keep too much
 	shared mi_theap_expire: gives empty pages back, once in retire_delay
