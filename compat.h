@@ -10,6 +10,8 @@
 #include <linux/gfp.h>
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
@@ -178,6 +180,22 @@ do {									\
 #define CHAOS_KUNIT_NS			"EXPORTED_FOR_KUNIT_TESTING"
 #else
 #define CHAOS_KUNIT_NS			EXPORTED_FOR_KUNIT_TESTING
+#endif
+
+/*
+ * Nor does it know that an x86 adds to memory in one instruction, which no interrupt
+ * divides: it masks these, which takes system calls.
+ */
+#if defined(CONFIG_UML_X86) && defined(CONFIG_X86_64)
+#undef this_cpu_add
+#define this_cpu_add(pcp, n)						\
+do {									\
+	static_assert(sizeof(pcp) == sizeof(long));			\
+	preempt_disable();						\
+	asm volatile("addq %1, %0"					\
+		     : "+m" (*raw_cpu_ptr(&(pcp))) : "re" ((long)(n)));	\
+	preempt_enable();						\
+} while (0)
 #endif
 
 #endif /* _CHAOS_COMPAT_H */
