@@ -30,6 +30,7 @@
 
 #include "counter.h"
 #include "hist.h"
+#include "use.h"
 
 /*
  * What a peer has at hand: enough for the trace, and for 256 blocks of 64 KiB.

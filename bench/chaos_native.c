@@ -36,6 +36,7 @@
 #include <linux/vmalloc.h>
 
 #include "chaos_alloc.h"
+#include "use.h"
 
 static unsigned int turns = 1;
 module_param(turns, uint, 0444);
@@ -163,13 +164,15 @@ static u64 femto_per_tick;
 
 static noinline notrace void *nothing_alloc(size_t size, gfp_t gfp)
 {
-	barrier();	/* or the compiler knows that there is nothing */
+	/* Or the compiler does not hand on what is not made use of. */
+	bench_use(size);
+	bench_use(gfp);
 	return ZERO_SIZE_PTR;
 }
 
 static noinline notrace void nothing_free(const void *p)
 {
-	barrier();
+	bench_use(p);
 }
 
 static void *empty_alloc(void *arg, size_t size, gfp_t gfp)

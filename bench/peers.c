@@ -25,33 +25,43 @@
 
 /* ---------------------------------- empty --------------------------------- */
 
-/* The barriers keep the compiler from seeing that there is nothing to call. */
+/*
+ * That the arguments are made use of keeps the compiler from seeing that there is
+ * nothing to call them for, and from not handing them on.
+ */
 static noinline notrace void nothing_free(const void *p)
 {
-	barrier();
+	bench_use(p);
 }
 
 static noinline notrace void *nothing_alloc(size_t size, gfp_t gfp)
 {
-	barrier();
+	bench_use(size);
+	bench_use(gfp);
 	return ZERO_SIZE_PTR;
 }
 
 static noinline notrace void *nothing_aligned(size_t size, size_t align, gfp_t gfp)
 {
-	barrier();
+	bench_use(size);
+	bench_use(align);
+	bench_use(gfp);
 	return ZERO_SIZE_PTR;
 }
 
 static noinline notrace void *nothing_realloc(void *p, size_t size, gfp_t gfp)
 {
-	barrier();
+	bench_use(p);
+	bench_use(size);
+	bench_use(gfp);
 	return ZERO_SIZE_PTR;
 }
 
 static noinline notrace size_t nothing_bulk(size_t size, gfp_t gfp, size_t n)
 {
-	barrier();
+	bench_use(size);
+	bench_use(gfp);
+	bench_use(n);
 	return n;
 }
 
