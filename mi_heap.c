@@ -1380,7 +1380,7 @@ static int mi_init(struct chaos_heap *heap)
 	for_each_possible_cpu(cpu)
 		for (i = 0; i < MI_LEVELS; i++)
 			mi_theap_init(per_cpu_ptr(heap->theaps, cpu) + i, heap,
-				      per_cpu_offset(cpu), i);
+				      mi_tag_of_cpu(cpu), i);
 	return 0;
 }
 

@@ -301,8 +301,10 @@ static __always_inline unsigned int mi_context_level(void)
 
 #ifdef CONFIG_SMP
 #define mi_cpu_tag()		((unsigned long)__my_cpu_offset)
+#define mi_tag_of_cpu(cpu)	((unsigned long)per_cpu_offset(cpu))
 #else
 #define mi_cpu_tag()		0UL
+#define mi_tag_of_cpu(cpu)	0UL
 #endif
 
 static __always_inline unsigned long mi_level_tag(unsigned int level)
