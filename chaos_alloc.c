@@ -407,45 +407,52 @@ static __always_inline bool chaos_is_fast(const struct chaos_heap *heap, size_t 
 	return chaos_is_fast_up_to(heap, data_race(heap->fast_max), size, gfp);
 }
 
+/* Likewise up to what mimalloc has size classes for. */
+static __always_inline bool chaos_has_class(const struct chaos_heap *heap, size_t size,
+					    gfp_t gfp)
+{
+	size_t max = MI_BIN_MAX_SIZE - chaos_redzone(heap);
+
+	return data_race(heap->fast_max) && chaos_is_fast_up_to(heap, max, size, gfp);
+}
+
 /* FAST PATH of mimalloc, for contexts of this level.  False: go the long way. */
 static __always_inline bool chaos_alloc_mi(struct chaos_heap *heap,
 					   unsigned int level, size_t size,
 					   gfp_t gfp, void **p)
 {
-	bool done;
+	bool small = chaos_is_fast(heap, size, gfp), done;
+	size_t want = chaos_plain_size(heap, size);
 
-	if (!chaos_is_fast(heap, size, gfp))
+	if (!small && (size <= MI_SMALL_MAX || !chaos_has_class(heap, size, gfp)))
 		return false;
 	preempt_disable();
-	done = mi_alloc_fast(heap, level, chaos_plain_size(heap, size), p);
+	done = small ? mi_alloc_fast(heap, level, want, p) :
+		       mi_alloc_medium(heap, level, want, p);
 	preempt_enable();
 	if (CHAOS_SAN && done)
 		chaos_san_alloc(heap, *p, size, gfp);
 	return done;
 }
 
-/*
- * The same for interrupts and up to MI_BIN_MAX_SIZE bytes; and if no block is at hand,
- * with what the engine gets one from.
- */
-static __always_inline bool chaos_alloc_mi_any(struct chaos_heap *heap, size_t size,
-					       gfp_t gfp, void **p)
+/* No block was at hand: have the engine get one. */
+static __always_inline bool chaos_alloc_mi_more(struct chaos_heap *heap, size_t size,
+						gfp_t gfp, void **p)
 {
-	size_t max = MI_BIN_MAX_SIZE - chaos_redzone(heap);
 	/* A task can be preempted here, but its level stays the same. */
 	unsigned int level = mi_context_level();
-	bool done;
 
-	/* data_race(): as in chaos_is_fast() */
-	if (unlikely(!size) || !data_race(heap->fast_max) ||
-	    !chaos_is_fast_up_to(heap, max, size, gfp))
+	/* In interrupts, nobody has looked yet. */
+	if (level != MI_TASK && chaos_alloc_mi(heap, level, size, gfp, p))
+		return true;
+	if (unlikely(!size || level == MI_NMI) || !chaos_has_class(heap, size, gfp))
 		return false;
 	preempt_disable();
-	done = mi_alloc_any(heap, level, chaos_plain_size(heap, size), p);
+	*p = mi_alloc_more(mi_theap(heap, level), chaos_plain_size(heap, size));
 	preempt_enable();
-	if (CHAOS_SAN && done)
+	if (CHAOS_SAN && *p)
 		chaos_san_alloc(heap, *p, size, gfp);
-	return done;
+	return *p;
 }
 
 /*
@@ -492,7 +499,7 @@ static __always_inline void *chaos_alloc_other(struct chaos_heap *heap, size_t s
 {
 	void *p;
 
-	if (chaos_alloc_mi_any(heap, size, gfp, &p))
+	if (chaos_alloc_mi_more(heap, size, gfp, &p))
 		return p;
 	return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
 }

@@ -371,30 +371,16 @@ static __always_inline unsigned int mi_step_bin(size_t words)
 	       (words >> (top - MI_STEP_SHIFT)) + 1;
 }
 
-void *mi_alloc_more(struct mi_theap *theap, size_t size);
-
-/*
- * FAST PATH.  The same for 0 < @size <= MI_BIN_MAX_SIZE, but for tasks it is the
- * second one: what a task finds with mi_alloc_fast() is not looked for again.
- */
-static __always_inline bool mi_alloc_any(const struct chaos_heap *heap,
-					 unsigned int level, size_t size, void **p)
+/* FAST PATH.  The same for MI_SMALL_MAX < @size <= MI_BIN_MAX_SIZE. */
+static __always_inline bool mi_alloc_medium(const struct chaos_heap *heap,
+					    unsigned int level, size_t size, void **p)
 {
-	struct mi_theap *theap = mi_theap(heap, level);
 	struct mi_page *page;
 
 	if (unlikely(level == MI_NMI))
 		return false;
-	if (size > MI_SMALL_MAX) {
-		page = theap->queue[mi_step_bin((size + 7) >> MI_WORD_SHIFT)].first;
-		if (likely(page) && mi_page_pop(page, p))
-			return true;
-	} else if (level != MI_TASK &&
-		   mi_page_pop(theap->direct[(size + 7) >> MI_WORD_SHIFT], p)) {
-		return true;
-	}
-	*p = mi_alloc_more(theap, size);
-	return *p;
+	page = mi_theap(heap, level)->queue[mi_step_bin((size + 7) >> MI_WORD_SHIFT)].first;
+	return likely(page) && mi_page_pop(page, p);
 }
 
 /* What a free has come to. */
@@ -448,6 +434,7 @@ mi_free_fast(struct chaos_heap *heap, const struct chaos_pool *pool,
 }
 
 void *mi_alloc(struct chaos_heap *heap, size_t size, size_t align);
+void *mi_alloc_more(struct mi_theap *theap, size_t size);
 enum chaos_verdict mi_free(struct chaos_heap *heap, struct chaos_pool *pool,
 			   void *p);
 
