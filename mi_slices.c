@@ -36,6 +36,8 @@
 
 /* What a page may waste behind its last block: this share of it. */
 #define MI_WASTE_SHIFT		3
+/* Blocks up to this size are at least two to a page, but in small pools. */
+#define MI_PAIRED_MAX		SZ_8K
 /* A page of several blocks has at most this share of the heap. */
 #define MI_PAGE_SHARE_SHIFT	6
 /* A class that has this many pages gets larger ones. */
@@ -440,15 +442,19 @@ static unsigned int mi_slice_shift(size_t pool_size)
 	return clamp(shift, MI_SLICE_MIN_SHIFT, MI_SLICE_MAX_SHIFT);
 }
 
-/* The least slices that blocks of @size do not waste more than allowed of. */
+/*
+ * The least slices that blocks of @size do not waste more than allowed of.  Where
+ * memory is not scarce, a page for each of the smaller blocks would be too dear.
+ */
 static unsigned int mi_unit(size_t size, unsigned int shift)
 {
 	unsigned int least = (size + (1UL << shift) - 1) >> shift, n;
+	unsigned int blocks = shift >= MI_SLICE_SHIFT && size <= MI_PAIRED_MAX ? 2 : 1;
 
 	for (n = least; ((size_t)n << shift) <= mi_page_cap(size); n++) {
 		size_t bytes = (size_t)n << shift;
 
-		if (bytes % size <= bytes >> MI_WASTE_SHIFT)
+		if (bytes / size >= blocks && bytes % size <= bytes >> MI_WASTE_SHIFT)
 			return n;
 	}
 	return least;
