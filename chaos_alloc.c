@@ -532,6 +532,11 @@ static noinline void *chaos_wake_for(struct chaos_heap *heap, void *p)
 	return p;
 }
 
+static noinline void *chaos_default_wake_for(void *p)
+{
+	return chaos_wake_for(chaos_default, p);
+}
+
 static noinline __kprobes void *chaos_default_alloc_tlsf(size_t size, gfp_t gfp)
 {
 	bool due;
@@ -539,18 +544,20 @@ static noinline __kprobes void *chaos_default_alloc_tlsf(size_t size, gfp_t gfp)
 
 	if (unlikely(!chaos_alloc_tlsf(chaos_default, size, gfp, &p, &due)))
 		return chaos_default_alloc_slow(size, gfp);
-	return unlikely(due) ? chaos_wake_for(chaos_default, p) : p;
+	return unlikely(due) ? chaos_default_wake_for(p) : p;
 }
 
 static noinline __kprobes void *
 chaos_heap_alloc_tlsf(struct chaos_heap *heap, size_t size, gfp_t gfp)
 {
+	struct tlsf *t = heap->priv;
 	bool due;
 	void *p;
 
+	/* t->heap is @heap, and takes no register until it is needed. */
 	if (unlikely(!chaos_alloc_tlsf(heap, size, gfp, &p, &due)))
-		return chaos_heap_alloc_slow(heap, size, gfp);
-	return unlikely(due) ? chaos_wake_for(heap, p) : p;
+		return chaos_heap_alloc_slow(t->heap, size, gfp);
+	return unlikely(due) ? chaos_wake_for(t->heap, p) : p;
 }
 
 static noinline __kprobes void *chaos_default_alloc_evl(size_t size, gfp_t gfp)
@@ -623,44 +630,54 @@ void *chaos_calloc(size_t n, size_t size, gfp_t gfp)
 }
 EXPORT_SYMBOL_GPL(chaos_calloc);
 
-/* For tlsf, in the usual case; else NULL. */
-static __always_inline void *chaos_alloc_aligned_tlsf(struct chaos_heap *heap,
-						      size_t size, size_t align,
-						      gfp_t gfp)
-{
-	bool due;
-	void *p;
-
-	if (!chaos_is_fast(heap, size, gfp) || unlikely(!size) ||
-	    unlikely(!tlsf_alloc_aligned_fast(heap, chaos_plain_size(heap, size),
-					      align, &p, &due)))
-		return NULL;
-	if (CHAOS_SAN)
-		chaos_san_alloc(heap, p, size, gfp);
-	if (unlikely(due))
-		chaos_wake_grower(heap);
-	return p;
-}
-
 static void *chaos_do_alloc_aligned(struct chaos_heap *heap, size_t size,
 				    size_t align, gfp_t gfp,
 				    unsigned long caller)
 {
-	void *p;
-
 	if (!is_power_of_2(align) || align > CHAOS_MAX_ALIGN) {
 		pr_warn_ratelimited("heap %s: %pS: %zu is no alignment: a power of two up to %lu is\n",
 				    heap->name, (void *)caller, align,
 				    CHAOS_MAX_ALIGN);
 		return NULL;
 	}
-	if (heap->engine == &chaos_tlsf_engine && align > CHAOS_MIN_ALIGN) {
-		p = chaos_alloc_aligned_tlsf(heap, size, align, gfp);
-		if (likely(p))
-			return p;
-	}
 	return chaos_alloc_slow(heap, size, max(align, (size_t)CHAOS_MIN_ALIGN),
 				gfp, caller);
+}
+
+/* These are called by a jump, too; see chaos_alloc_other(). */
+static noinline __kprobes void *
+chaos_alloc_aligned_rest(struct chaos_heap *heap, size_t size, size_t align,
+			 gfp_t gfp)
+{
+	return chaos_do_alloc_aligned(heap, size, align, gfp, _RET_IP_);
+}
+
+/* FAST PATH of tlsf. */
+static noinline __kprobes void *
+chaos_alloc_aligned_tlsf(struct chaos_heap *heap, size_t size, size_t align,
+			 gfp_t gfp)
+{
+	bool due;
+	void *p;
+
+	if (unlikely(!is_power_of_2(align)) || align <= CHAOS_MIN_ALIGN ||
+	    unlikely(align > CHAOS_MAX_ALIGN) ||
+	    !chaos_is_fast(heap, size, gfp) || unlikely(!size) ||
+	    unlikely(!tlsf_alloc_aligned_fast(heap, chaos_plain_size(heap, size),
+					      align, &p, &due)))
+		return chaos_alloc_aligned_rest(heap, size, align, gfp);
+	if (CHAOS_SAN)
+		chaos_san_alloc(heap, p, size, gfp);
+	return unlikely(due) ? chaos_wake_for(heap, p) : p;
+}
+
+static __always_inline void *chaos_alloc_aligned_any(struct chaos_heap *heap,
+						     size_t size, size_t align,
+						     gfp_t gfp)
+{
+	return heap->engine == &chaos_tlsf_engine ?
+		chaos_alloc_aligned_tlsf(heap, size, align, gfp) :
+		chaos_alloc_aligned_rest(heap, size, align, gfp);
 }
 
 /**
@@ -676,7 +693,7 @@ static void *chaos_do_alloc_aligned(struct chaos_heap *heap, size_t size,
  */
 void *chaos_alloc_aligned(size_t size, size_t align, gfp_t gfp)
 {
-	return chaos_do_alloc_aligned(chaos_default, size, align, gfp, _RET_IP_);
+	return chaos_alloc_aligned_any(chaos_default, size, align, gfp);
 }
 EXPORT_SYMBOL_GPL(chaos_alloc_aligned);
 
@@ -824,8 +841,11 @@ static noinline __kprobes void chaos_default_free_tlsf(const void *p)
 static noinline __kprobes void chaos_heap_free_tlsf(struct chaos_heap *heap,
 						    const void *p)
 {
+	struct tlsf *t = heap->priv;
+
+	/* As in chaos_heap_alloc_tlsf(). */
 	if (unlikely(!chaos_free_tlsf(heap, p)))
-		chaos_heap_free_slow(heap, p);
+		chaos_heap_free_slow(t->heap, p);
 }
 
 /* Entered with preemption disabled. */
@@ -1248,8 +1268,8 @@ EXPORT_SYMBOL_GPL(chaos_heap_zalloc);
 void *chaos_heap_alloc_aligned(struct chaos_heap *heap, size_t size,
 			       size_t align, gfp_t gfp)
 {
-	return chaos_do_alloc_aligned(chaos_heap_or_default(heap), size, align,
-				      gfp, _RET_IP_);
+	return chaos_alloc_aligned_any(chaos_heap_or_default(heap), size, align,
+				       gfp);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_alloc_aligned);
 

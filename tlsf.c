@@ -5,17 +5,21 @@
  * After M. Masmano, I. Ripoll, A. Crespo, J. Real: "TLSF: a new dynamic memory
  * allocator for real-time systems", ECRTS 2004.  Free blocks are kept on
  * lists by size: a first level of powers of two, each cut into equal parts by a
- * second level.  A bitmap per level says which lists have blocks, so that
- * the first list that is sure to serve a request is found with two
- * find-first-set instructions.  A block that is freed merges with its free
- * neighbours at once.  No step depends on the number or the sizes of blocks.
+ * second level.  A bitmap says which lists have blocks, another one which of
+ * its words are not 0, so that the first list that is sure to serve a request is
+ * found with two instructions that count zeroes.  A block that is freed merges with
+ * its free neighbours at once.  No step depends on the number or the sizes of blocks.
  *
  * Layout.  Blocks lie end to end in a pool.  A block is a word of size and flags
- * and its payload; while it is free, its payload holds the list's link, and
- * its end a pointer back to it, which the block behind needs to merge with it.
+ * and its payload; while it is free, the end of its payload holds the list's link
+ * and a pointer back to the start, which the block behind needs to merge with it.
  *
- *	head | payload ...         | head | link | ...      | prev | head | ...
- *	       ^ what callers get           ^ free block      `--> of the free one
+ *	head | payload ...       | head | ...        | link | prev | head | ...
+ *	       ^ what callers get         ^ free block         `--> of the free one
+ *
+ * With the link there, a free block that grows or shrinks at its front stays where
+ * it is on its list.  A small block taken from a large one and given back changes no
+ * list at all.
  *
  * Trust.  Callers write past their blocks and into blocks that they have freed,
  * so nothing that is read from a pool decides alone:
@@ -23,8 +27,8 @@
  * - Which addresses are live blocks is known from a bitmap apart from the pool
  *   (tlsf_pool.live): no other pointer is ever accepted.
  * - Before anything is changed, the heads of the blocks involved are compared
- *   with their surroundings, and links with what they point at, which
- *   is first known to be memory of the heap.  A block whose neighbourhood was
+ *   with their surroundings, and links that are to be changed with what they
+ *   point at, which is first known to be memory of the heap.  A block whose neighbourhood was
  *   overwritten is refused and thereby leaked; a list whose first block was
  *   overwritten is dropped; both are reported.
  *
@@ -98,7 +102,7 @@ static struct tlsf_pool *tlsf_pool_at(struct tlsf *t, const void *p)
 
 bool tlsf_link_far(struct tlsf *t, const struct list_head *link)
 {
-	return tlsf_search_pool(t, link);
+	return tlsf_search_pool(t, tlsf_least_at(link));
 }
 
 /*
@@ -115,25 +119,22 @@ static bool tlsf_find_any(struct tlsf *t, size_t size, unsigned long *key)
 }
 
 /*
- * Mark the first block, which lies in @pool, of the list @key as live.  It is
- * still on the list, and its head still says free.  NULL: it is not what the list
- * says.
+ * Take the first block, of at least @size bytes, off the list @key and mark it as live.
+ * Its head, and the one behind, still say free.  False: it is not what the list says.
  */
-static struct tlsf_block *tlsf_claim_first(struct tlsf *t, unsigned long key,
-					   size_t size, struct tlsf_pool *pool)
+static bool tlsf_claim_first(struct tlsf *t, unsigned long key, size_t size,
+			     struct tlsf_first *f)
 {
 	struct list_head *list = tlsf_list(t, key);
-	struct tlsf_block *block = tlsf_block_of(list->next);
-	struct list_head *next = block->link.next;
+	const struct list_head *link = list->next;
 
-	if (block->link.prev != list ||
-	    !tlsf_link_valid(t, pool, list, next, false) ||
-	    next->prev != &block->link)
-		return NULL;
-	if (!tlsf_free_intact(pool, block) || block->head < size ||
-	    !tlsf_claim(pool, (unsigned long)list->next - pool->first))
-		return NULL;
-	return block;
+	if (!tlsf_pool_at(t, tlsf_least_at(link)) || !tlsf_first_intact(t, list, size, f) ||
+	    link->prev != list ||
+	    !tlsf_link_valid(t, f->pool, list, link->next, false) ||
+	    link->next->prev != link || !tlsf_claim(f->pool, f->at))
+		return false;
+	tlsf_unlink(t, list, link->next, key);
+	return true;
 }
 
 /* The first block of a list was overwritten: its links lead nowhere. */
@@ -148,15 +149,6 @@ static void tlsf_drop_list(struct tlsf *t, unsigned long key)
 }
 
 /*
- * Bytes in which a block of @size aligned to @align is found anywhere: what
- * is left before it must be nothing or a block.
- */
-static size_t tlsf_aligned_need(size_t size, size_t align)
-{
-	return size + align - TLSF_ALIGN + TLSF_MIN_SPLIT;
-}
-
-/*
  * Move the start of a live block whose head is @head up to where it is aligned
  * to @align, and give back what is before it.
  */
@@ -164,22 +156,15 @@ static struct tlsf_block *tlsf_align(struct tlsf *t, struct tlsf_pool *pool,
 				     struct tlsf_block *block, size_t align,
 				     u64 *head)
 {
-	unsigned long p = (unsigned long)&block->link;
-	unsigned long gap = ALIGN(p, align) - p;
-	struct tlsf_block *front = block;
+	size_t gap = tlsf_gap(block->payload, align);
 
-	if (gap && gap < TLSF_MIN_SPLIT)
-		gap = ALIGN(p + TLSF_MIN_SPLIT, align) - p;
 	if (gap) {
-		block = tlsf_split(front, *head, gap - TLSF_HEADER);
-		front->head |= TLSF_FREE;
-		block->prev_phys = front;
-		tlsf_insert(t, front, tlsf_key(gap - TLSF_HEADER));
-		*head = block->head | TLSF_PREV_FREE;
-		tlsf_set_live(pool, &front->link, false);
-		tlsf_set_live(pool, &block->link, true);
+		tlsf_set_live(pool, block->payload, false);
+		block = tlsf_cut_front(t, block->payload, gap);
+		tlsf_set_live(pool, block->payload, true);
+		*head = (*head - gap) | TLSF_PREV_FREE;
 	}
-	*head |= (u64)__ffs(align / TLSF_ALIGN) << TLSF_PROMISE_SHIFT;
+	*head |= tlsf_promise(align);
 	return block;
 }
 
@@ -203,9 +188,8 @@ static __always_inline size_t tlsf_trim(struct tlsf *t,
 		return whole;
 	}
 	whole -= size + TLSF_HEADER;
-	rest->head = whole | TLSF_FREE;
-	end->prev_phys = rest;
-	tlsf_insert(t, rest, tlsf_key(whole));
+	tlsf_set_free(rest->payload, whole, end);
+	tlsf_insert(t, &end->link, tlsf_key(whole));
 	return size;
 }
 
@@ -218,94 +202,29 @@ tlsf_take_any(struct tlsf *t, size_t size, size_t align, size_t *cost)
 {
 	size_t need = align > TLSF_ALIGN ? tlsf_aligned_need(size, align) : size;
 	unsigned int retries = TLSF_RETRIES;
-	struct tlsf_block *block, *end;
-	struct tlsf_pool *pool;
+	struct tlsf_block *block;
+	struct tlsf_first f;
 	unsigned long key;
 	u64 head;
 
 	for (;;) {
 		if (!tlsf_find_any(t, need, &key))
 			return NULL;
-		pool = tlsf_pool_at(t, tlsf_list(t, key)->next);
-		block = pool ? tlsf_claim_first(t, key, need, pool) : NULL;
-		if (likely(block))
+		if (likely(tlsf_claim_first(t, key, need, &f)))
 			break;
 		tlsf_drop_list(t, key);
 		if (!retries--)
 			return NULL;
 	}
-	tlsf_unlink(t, block->link.prev, block->link.next, key);
-	head = block->head - TLSF_FREE;
-	end = tlsf_next_at(block, head);
+	block = tlsf_block_of(f.p);
+	head = f.size;
 	if (align > TLSF_ALIGN)
-		block = tlsf_align(t, pool, block, align, &head);
+		block = tlsf_align(t, f.pool, block, align, &head);
 	tlsf_key_up(size, &size);
-	*cost = TLSF_HEADER + tlsf_trim(t, block, head, end, size);
-	pool->allocs++;
-	pool->used += *cost;
+	*cost = TLSF_HEADER + tlsf_trim(t, block, head, f.end, size);
+	f.pool->allocs++;
+	f.pool->used += *cost;
 	return block;
-}
-
-/*
- * What is in front of the block at @gap behind the first one of the list @key,
- * which has not been claimed, becomes a block of its own.
- */
-static __always_inline struct tlsf_block *
-tlsf_cut_front(struct tlsf *t, unsigned long key, struct list_head *list,
-	       size_t gap)
-{
-	struct tlsf_block *front = tlsf_block_of(list->next);
-	struct tlsf_block *block = (void *)front + gap;
-
-	tlsf_unlink(t, list, list->next->next, key);
-	front->head = (gap - TLSF_HEADER) | TLSF_FREE;
-	block->prev_phys = front;
-	tlsf_insert(t, front, tlsf_key(gap - TLSF_HEADER));
-	return block;
-}
-
-/* As tlsf_take(), for a block of @size that is aligned to @align. */
-static __always_inline bool tlsf_take_aligned(struct tlsf *t, size_t size,
-					      size_t align, void **p,
-					      size_t *cost)
-{
-	size_t need = tlsf_aligned_need(size, align), whole;
-	unsigned long key = tlsf_key_up(need, &need);
-	struct tlsf_block *block, *end;
-	struct list_head *list;
-	struct tlsf_pool *pool;
-	unsigned long offset, gap;
-	u64 head;
-
-	if (unlikely(!tlsf_find(t, &key)))
-		return false;
-	list = tlsf_list(t, key);
-	if (unlikely(!tlsf_first_intact(t, list, list->next, need, &pool, &offset,
-					&whole, &end)))
-		return false;
-	gap = -(unsigned long)list->next & (align - 1);
-	if (gap && gap < TLSF_MIN_SPLIT)
-		gap += ALIGN(TLSF_MIN_SPLIT - gap, align);
-	if (unlikely(tlsf_is_live_at(pool, offset / TLSF_ALIGN)) ||
-	    unlikely(!tlsf_claim(pool, offset + gap)))
-		return false;
-
-	head = (u64)__ffs(align / TLSF_ALIGN) << TLSF_PROMISE_SHIFT;
-	if (!gap) {
-		block = tlsf_block_of(list->next);
-		*cost = tlsf_cut_first(t, key, list, block, whole, end, size);
-		block->head |= head;
-	} else {
-		block = tlsf_cut_front(t, key, list, gap);
-		whole -= gap;
-		*cost = TLSF_HEADER + tlsf_trim(t, block,
-						head | whole | TLSF_PREV_FREE,
-						end, size);
-	}
-	pool->allocs++;
-	pool->used += *cost;
-	*p = &block->link;
-	return true;
 }
 
 /* Of one that is not aligned, the usual case first. */
@@ -334,7 +253,7 @@ static noinline enum chaos_verdict tlsf_blame(const struct tlsf_pool *pool,
 	unsigned long word, stop, bits;
 	const struct tlsf_block *block;
 
-	if (at > pool->span / TLSF_ALIGN)
+	if (at > pool->last)
 		return CHAOS_INTERIOR;
 	word = BIT_WORD(at);
 	stop = word > TLSF_BLAME_WORDS ? word - TLSF_BLAME_WORDS : 0;
@@ -345,7 +264,7 @@ static noinline enum chaos_verdict tlsf_blame(const struct tlsf_pool *pool,
 		return CHAOS_FREED;
 	at = word * BITS_PER_LONG + __fls(bits);
 	block = tlsf_block_of((void *)(pool->first + at * TLSF_ALIGN));
-	return (unsigned long)p < (unsigned long)&tlsf_next(block)->link ?
+	return (unsigned long)p < (unsigned long)tlsf_next(block)->payload ?
 	       CHAOS_INTERIOR : CHAOS_FREED;
 }
 
@@ -357,30 +276,38 @@ static bool tlsf_resize_locked(struct tlsf *t, struct tlsf_pool *pool, void *p,
 			       size_t size, size_t *from, size_t *to)
 {
 	struct tlsf_block *block = tlsf_block_of(p);
-	struct tlsf_block *end;
+	struct tlsf_block *end, *behind;
+	size_t had, next_size = 0;
 	struct tlsf_listed next;
 	unsigned long at;
 	bool next_free;
-	size_t had;
 	u64 head;
 
 	if (unlikely(!tlsf_is_live(pool, p)))
 		return false;
 	head = block->head;
 	had = head & TLSF_SIZE;
-	at = tlsf_position(pool, p);
+	at = tlsf_position(pool, p) + (TLSF_HEADER + had) / TLSF_ALIGN;
 	if (unlikely(head & TLSF_FREE) ||
-	    unlikely(!tlsf_next_possible(pool, at, had)))
+	    unlikely(!tlsf_next_possible(pool, at)))
 		return false;
-	end = tlsf_next_at(block, had);
-	at += (TLSF_HEADER + had) / TLSF_ALIGN;
-	next_free = end->head & TLSF_FREE;
-	if (unlikely(next_free ? !tlsf_next_free(t, pool, end, at, false, &next) :
-				 !tlsf_next_live(pool, end, at)))
+	behind = tlsf_next_at(block, had);
+	end = behind;
+	next_free = behind->head & TLSF_FREE;
+	if (next_free) {
+		next_size = behind->head - TLSF_FREE;
+		if (unlikely(!tlsf_next_free(pool, behind, at, next_size)))
+			return false;
+		end = tlsf_next_at(behind, next_size);
+		if (unlikely(!tlsf_link_intact(t, pool, &end->link, next_size,
+					       false, &next)))
+			return false;
+	} else if (unlikely(!tlsf_next_live(pool, behind, at))) {
 		return false;
+	}
 
 	if (next_free)
-		head += TLSF_HEADER + next.size;
+		head += TLSF_HEADER + next_size;
 	if ((head & TLSF_SIZE) < size)
 		return false;
 	*from = had;
@@ -389,7 +316,6 @@ static bool tlsf_resize_locked(struct tlsf *t, struct tlsf_pool *pool, void *p,
 		return true;
 	if (next_free)
 		tlsf_unlink(t, next.prev, next.next, next.key);
-	end = tlsf_next_at(block, head & TLSF_SIZE);
 	end->head |= TLSF_PREV_FREE;
 	tlsf_key_up(size, &size);
 	*to = tlsf_trim(t, block, head, end, size);
@@ -447,17 +373,17 @@ VISIBLE_IF_KUNIT int tlsf_add_pool(struct tlsf *t, struct tlsf_pool *pool,
 	if (size >= TLSF_BLOCK_LIMIT)
 		return -EFBIG;
 
-	pool->first = (unsigned long)&block->link;
-	pool->span = size - TLSF_HEADER - TLSF_MIN_SPLIT;
+	pool->first = (unsigned long)block->payload;
+	pool->last = (size - TLSF_HEADER - TLSF_MIN_SPLIT) / TLSF_ALIGN;
 	list_add_tail(&pool->node, &t->pools);
 
 	size -= 2 * TLSF_HEADER;
 	block->head = size | TLSF_FREE;
 	sentinel = tlsf_next(block);
-	sentinel->prev_phys = block;
+	sentinel->prev_phys = block->payload;
 	sentinel->head = TLSF_PREV_FREE;
-	tlsf_set_live(pool, &sentinel->link, true);
-	tlsf_insert(t, block, tlsf_key(size));
+	tlsf_set_live(pool, sentinel->payload, true);
+	tlsf_insert(t, &sentinel->link, tlsf_key(size));
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(tlsf_add_pool);
@@ -470,14 +396,15 @@ EXPORT_SYMBOL_IF_KUNIT(tlsf_add_pool);
 VISIBLE_IF_KUNIT bool tlsf_release_pool(struct tlsf *t, struct tlsf_pool *pool)
 {
 	struct tlsf_block *block = tlsf_block_of((void *)pool->first);
-	size_t size = pool->span + TLSF_MIN_SIZE;
+	size_t size = pool->last * TLSF_ALIGN + TLSF_MIN_SIZE;
 	struct tlsf_listed l;
 
 	if (pool->used || list_empty(&pool->node))
 		return false;
 	if (block->head != (size | TLSF_FREE) ||
 	    !tlsf_free_intact(pool, block) ||
-	    !tlsf_links_intact(t, pool, block, size, false, &l))
+	    !tlsf_link_intact(t, pool, &tlsf_next_at(block, size)->link, size,
+			      false, &l))
 		return false;
 	tlsf_unlink(t, l.prev, l.next, l.key);
 	t->allocs += pool->allocs;
@@ -504,19 +431,21 @@ static int tlsf_check_free(struct tlsf *t, struct tlsf_pool *pool,
 			   struct tlsf_block *block)
 {
 	unsigned long key = tlsf_key(tlsf_size(block));
+	const struct list_head *link;
 	struct tlsf_listed l;
 
 	if (block->head & ~(TLSF_SIZE | TLSF_FREE))
 		return chaos_unclean(t->heap, "free block %p: head %#llx",
-				     &block->link, block->head);
-	if (!tlsf_links_intact(t, pool, block, tlsf_size(block), false, &l))
+				     block->payload, block->head);
+	link = &tlsf_next(block)->link;
+	if (!tlsf_free_intact(pool, block) ||
+	    !tlsf_link_intact(t, pool, link, tlsf_size(block), false, &l))
 		return chaos_unclean(t->heap, "free block %p: links %p, %p",
-				     &block->link, block->link.next,
-				     block->link.prev);
+				     block->payload, link->next, link->prev);
 	if (list_empty(tlsf_list(t, key)))
 		return chaos_unclean(t->heap,
 				     "free block %p of %zu: list %lu is empty",
-				     &block->link, tlsf_size(block), key);
+				     block->payload, tlsf_size(block), key);
 	return 0;
 }
 
@@ -524,7 +453,7 @@ static int tlsf_check_free(struct tlsf *t, struct tlsf_pool *pool,
 static int tlsf_check_pool(struct tlsf *t, struct tlsf_pool *pool,
 			   struct tlsf_census *sum)
 {
-	size_t sentinel = pool->span + TLSF_MIN_SPLIT;
+	size_t sentinel = pool->last * TLSF_ALIGN + TLSF_MIN_SPLIT;
 	struct tlsf_block *block, *prev = NULL;
 	bool prev_free = false;
 	size_t live = 0;
@@ -533,35 +462,35 @@ static int tlsf_check_pool(struct tlsf *t, struct tlsf_pool *pool,
 
 	block = tlsf_block_of((void *)pool->first);
 	for (;;) {
-		size_t offset = (unsigned long)&block->link - pool->first;
+		size_t offset = (unsigned long)block->payload - pool->first;
 		bool free = block->head & TLSF_FREE;
 		size_t size = tlsf_size(block);
 
 		if (!!(block->head & TLSF_PREV_FREE) != prev_free)
 			return chaos_unclean(t->heap,
 					     "block %p: head %#llx after a %s block",
-					     &block->link, block->head,
+					     block->payload, block->head,
 					     prev_free ? "free" : "live");
-		if (prev_free && block->prev_phys != prev)
+		if (prev_free && block->prev_phys != prev->payload)
 			return chaos_unclean(t->heap,
 					     "block %p: prev_phys %p, not %p",
-					     &block->link, block->prev_phys,
-					     prev);
+					     block->payload, block->prev_phys,
+					     prev->payload);
 		if (offset == sentinel)
 			break;
 		if (!tlsf_size_possible(pool, block, size) ||
 		    !IS_ALIGNED(size, TLSF_ALIGN))
 			return chaos_unclean(t->heap,
 					     "block %p: head %#llx reaches out of the pool",
-					     &block->link, block->head);
-		if (free == tlsf_is_live(pool, &block->link))
+					     block->payload, block->head);
+		if (free == tlsf_is_live(pool, block->payload))
 			return chaos_unclean(t->heap,
 					     "block %p: head %#llx, live bit %d",
-					     &block->link, block->head, !free);
+					     block->payload, block->head, !free);
 		if (free && prev_free)
 			return chaos_unclean(t->heap,
 					     "free blocks %p and %p side by side",
-					     &prev->link, &block->link);
+					     prev->payload, block->payload);
 		if (free) {
 			int err = tlsf_check_free(t, pool, block);
 
@@ -579,7 +508,7 @@ static int tlsf_check_pool(struct tlsf *t, struct tlsf_pool *pool,
 
 	if (block->head & ~TLSF_PREV_FREE)
 		return chaos_unclean(t->heap, "sentinel %p: head %#llx",
-				     &block->link, block->head);
+				     block->payload, block->head);
 	bits = bitmap_weight(pool->live, sentinel / TLSF_ALIGN + 1);
 	if (bits != live + 1)
 		return chaos_unclean(t->heap,
@@ -601,33 +530,37 @@ static int tlsf_check_pool(struct tlsf *t, struct tlsf_pool *pool,
 /* Every list.  No more blocks are followed than the pools have. */
 static int tlsf_check_list(struct tlsf *t, unsigned long key, size_t *left)
 {
-	unsigned long fl = key / TLSF_SL_COUNT;
+	unsigned long word = t->sl_bitmap[TLSF_SL_WORD(key)];
 	struct list_head *list = tlsf_list(t, key);
-	bool mark = t->sl_bitmap[fl] & 1U << (key % TLSF_SL_COUNT);
+	bool mark = word & TLSF_SL_MARK(key);
 	struct list_head *prev = list;
 	struct list_head *link;
 
 	if (mark == list_empty(list))
 		return chaos_unclean(t->heap, "list %lu: mark %d", key, mark);
-	if (!!t->sl_bitmap[fl] != !!(t->fl_bitmap & 1UL << fl))
-		return chaos_unclean(t->heap, "level %lu: mark %d, lists %#x",
-				     fl, !t->sl_bitmap[fl], t->sl_bitmap[fl]);
+	if (!!word != !!(t->fl_bitmap & TLSF_FL_MARK(key)))
+		return chaos_unclean(t->heap, "list %lu: lists %#lx, mark %d", key,
+				     word, !word);
 	for (link = list->next; link != list; link = link->next) {
-		struct tlsf_pool *pool = tlsf_search_pool(t, link);
-		struct tlsf_block *block = tlsf_block_of(link);
+		struct tlsf_pool *pool = tlsf_search_pool(t, tlsf_least_at(link));
+		struct tlsf_block *block;
 
 		if (!pool || !IS_ALIGNED((unsigned long)link, TLSF_ALIGN))
 			return chaos_unclean(t->heap, "list %lu: link to %p",
 					     key, link);
-		if (!tlsf_free_intact(pool, block) || link->prev != prev)
+		block = tlsf_block_linked(link);
+		if (!tlsf_is_inside(pool, block->payload) ||
+		    !tlsf_free_intact(pool, block) ||
+		    &tlsf_next(block)->link != link || link->prev != prev)
 			return chaos_unclean(t->heap,
-					     "list %lu: block %p: head %#llx, link to %p, not %p",
-					     key, link, block->head,
+					     "list %lu: block %p, link %p to %p, not %p",
+					     key, block->payload, link,
 					     link->prev, prev);
 		if (tlsf_key(tlsf_size(block)) != key)
 			return chaos_unclean(t->heap,
 					     "list %lu: block %p of %zu",
-					     key, link, tlsf_size(block));
+					     key, block->payload,
+					     tlsf_size(block));
 		if (!(*left)--)
 			return chaos_unclean(t->heap,
 					     "list %lu: more blocks on lists than in pools",
@@ -691,7 +624,7 @@ VISIBLE_IF_KUNIT void *tlsf_malloc(struct tlsf *t, size_t size, size_t align)
 			return p;
 		block = tlsf_take_any(t, size, align, &cost);
 	}
-	return block ? &block->link : NULL;
+	return block ? block->payload : NULL;
 }
 EXPORT_SYMBOL_IF_KUNIT(tlsf_malloc);
 
@@ -893,26 +826,6 @@ static size_t tlsf_op_pool_need(struct chaos_heap *heap, size_t size,
 	return size + 2 * TLSF_HEADER;
 }
 
-bool tlsf_alloc_aligned_fast(struct chaos_heap *heap, size_t size, size_t align,
-			     void **p, bool *due)
-{
-	struct tlsf *t = heap->priv;
-	unsigned long flags;
-	bool done = false;
-	size_t cost;
-
-	tlsf_key_up(max(size, TLSF_MIN_SIZE), &size);
-	if (unlikely(!chaos_trylock(&t->lock, &flags)))
-		return false;
-	if (likely(llist_empty(&t->lock.deferred)) &&
-	    likely(tlsf_take_aligned(t, size, align, p, &cost))) {
-		*due = chaos_hold_only(heap, cost) > READ_ONCE(heap->low_mark);
-		done = true;
-	}
-	chaos_unlock(&t->lock, flags);
-	return done;
-}
-
 void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align)
 {
 	struct tlsf *t = heap->priv;
@@ -930,7 +843,7 @@ void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align)
 	if (likely(block))
 		chaos_hold(heap, cost);
 	chaos_unlock(&t->lock, flags);
-	return likely(block) ? &block->link : NULL;
+	return likely(block) ? block->payload : NULL;
 }
 
 /* As many blocks as one turn of the lock is good for. */
@@ -950,7 +863,7 @@ static size_t tlsf_alloc_batch(struct chaos_heap *heap, size_t size, size_t n,
 		if (unlikely(!block))
 			break;
 		held += cost;
-		p[done] = &block->link;
+		p[done] = block->payload;
 	}
 	chaos_hold(heap, held);
 	chaos_unlock(&t->lock, flags);
@@ -1122,7 +1035,7 @@ static int tlsf_op_walk(struct chaos_heap *heap, chaos_visitor visitor,
 	list_for_each_entry(pool, &heap->pools, node) {
 		struct tlsf_pool *mine = pool->priv;
 
-		words = BITS_TO_LONGS(mine->span / TLSF_ALIGN + 1);
+		words = BITS_TO_LONGS(mine->last + 1);
 		for (word = 0; word < words && more; word++) {
 			unsigned long bits, at;
 
@@ -1135,7 +1048,7 @@ static int tlsf_op_walk(struct chaos_heap *heap, chaos_visitor visitor,
 				void *p;
 
 				at = word * BITS_PER_LONG + __ffs(bits);
-				if (at > mine->span / TLSF_ALIGN)
+				if (at > mine->last)
 					break;
 				p = (void *)(mine->first + at * TLSF_ALIGN);
 				more = visitor(heap, p,

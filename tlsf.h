@@ -38,12 +38,16 @@
 #define TLSF_REQUEST_MAX	(TLSF_BLOCK_LIMIT / 2)
 
 /**
- * struct tlsf_block - a block, seen from its physical neighbours
- * @prev_phys: the block before this one; overlaps the end of that block's
- *	payload and exists only while that block is free
+ * struct tlsf_block - a block, and what is known there of the one before it
+ * @link: place in a free list of the block before this one
+ * @prev_phys: the payload of the block before this one.  Both overlap the end of that
+ *	payload and exist only while that block is free.
  * @head: size of the payload, flags, and the promised alignment
- * @link: the block's place in a free list; the payload begins here and this
- *	exists only while the block is free
+ * @payload: what callers get
+ *
+ * A free block's link is at its end, and so stays where it is when something is
+ * cut off its front, and when the block before it is freed and merges with it.  If it
+ * then is still on the right list, no list has to be touched.
  *
  * Blocks lie end to end from the start of a pool to its sentinel, a block of
  * size 0 that is never free.  No two neighbours are both free.
@@ -51,9 +55,10 @@
  * Every member is on an 8-byte border, whatever the size of a pointer.
  */
 struct tlsf_block {
-	struct tlsf_block *prev_phys __aligned(8);
-	u64 head __aligned(8);
 	struct list_head link __aligned(8);
+	void *prev_phys __aligned(8);
+	u64 head __aligned(8);
+	u8 payload[];
 };
 
 /* tlsf_block.head */
@@ -70,19 +75,19 @@ struct tlsf_block {
 #define TLSF_MIN_SIZE		24UL
 #define TLSF_MIN_SPLIT		(TLSF_HEADER + TLSF_MIN_SIZE)
 
-static_assert(offsetof(struct tlsf_block, link) -
+static_assert(offsetof(struct tlsf_block, payload) -
 	      offsetof(struct tlsf_block, head) == TLSF_HEADER);
-static_assert(sizeof(struct list_head) + 8 <= TLSF_MIN_SIZE);
+static_assert(offsetof(struct tlsf_block, head) <= TLSF_MIN_SIZE);
 static_assert(TLSF_MIN_SIZE % TLSF_ALIGN == 0);
 static_assert(TLSF_FL_COUNT <= BITS_PER_LONG);
-static_assert(TLSF_SL_COUNT <= 32);
+static_assert(TLSF_SL_COUNT <= BITS_PER_LONG);
 static_assert(sizeof(struct chaos_deferred_block) <= TLSF_MIN_SIZE);
 static_assert(TLSF_ALIGN == CHAOS_MIN_ALIGN);
 
 /**
  * struct tlsf_pool - one range of memory, and which addresses in it are blocks
  * @first: address of the first block's payload
- * @span: the last address that a block could have, less @first
+ * @last: the last place where a block could begin, in steps of TLSF_ALIGN from @first
  * @allocs: blocks taken so far
  * @used: bytes of live blocks and their headers; between the two counters that
  *	change along with it
@@ -95,7 +100,7 @@ static_assert(TLSF_ALIGN == CHAOS_MIN_ALIGN);
  */
 struct tlsf_pool {
 	unsigned long first;
-	size_t span;
+	unsigned long last;
 	u64 allocs;
 	size_t used;
 	u64 frees;
@@ -111,14 +116,27 @@ struct tlsf_pool {
 #define TLSF_FL_BASE		TLSF_ALIGN_SHIFT
 #define TLSF_KEY_BASE		(TLSF_FL_BASE * TLSF_SL_COUNT)
 
+/*
+ * Each list has a bit of sl_bitmap, and each word of that one of fl_bitmap: a word is as
+ * many first levels as fit.  Bits are counted from the top, where the first one set is
+ * found at once by CPUs that count leading zeroes.  fl_bitmap shifted by a word's number
+ * leaves the words behind it.
+ */
+#define TLSF_SL_WORD(key)	((unsigned long)(key) / BITS_PER_LONG)
+#define TLSF_SL_WORDS		(TLSF_SL_WORD(TLSF_KEY_BASE + TLSF_LISTS - 1) + 1)
+#define TLSF_SL_MARK(key)						\
+	(1UL << (BITS_PER_LONG - 1) >> ((key) % BITS_PER_LONG))
+#define TLSF_FL_MARK(key)	(1UL << (-TLSF_SL_WORD(key) % BITS_PER_LONG))
+
 /**
  * struct tlsf - chaos_heap.priv: the control of any number of pools
  * @lock: covers all of this, heap->held and all that is in the pools; a core by
  *	itself has no use for it
  * @recent: the pool that was used last, or one without blocks
- * @fl_bitmap: bit fl is set if and only if @sl_bitmap[fl] is not 0
- * @sl_bitmap: bit sl is set if and only if the list fl * TLSF_SL_COUNT + sl is
- *	not empty
+ * @fl_bitmap: TLSF_FL_MARK(key) is set if and only if TLSF_SL_WORD(key) of @sl_bitmap
+ *	is not 0
+ * @sl_bitmap: TLSF_SL_MARK(key) is set in that word if and only if the list is not
+ *	empty
  * @heap: whose it is
  * @pools: all pools
  * @allocs: blocks taken from pools that are gone
@@ -135,7 +153,7 @@ struct tlsf {
 			struct chaos_lock lock;
 			struct tlsf_pool *recent;
 			unsigned long fl_bitmap;
-			u32 sl_bitmap[TLSF_FL_BASE + TLSF_FL_COUNT];
+			unsigned long sl_bitmap[TLSF_SL_WORDS];
 			struct chaos_heap *heap;
 			struct list_head pools;
 			u64 allocs;
@@ -148,7 +166,8 @@ struct tlsf {
 
 static_assert(offsetof(struct tlsf, list) ==
 	      TLSF_KEY_BASE * sizeof(struct list_head));
-static_assert(TLSF_FL_BASE + TLSF_FL_COUNT <= BITS_PER_LONG);
+static_assert(TLSF_SL_WORDS <= BITS_PER_LONG);
+static_assert(TLSF_SL_WORD(TLSF_KEY_BASE) > 0);
 
 /*
  * The list that holds blocks of @size, as fl * 2^sli + sl.  Up to twice the
@@ -186,6 +205,22 @@ static __always_inline unsigned long tlsf_key(size_t size)
 	return (shift << TLSF_SLI) + (size >> shift);
 }
 
+/* Whether blocks of @size, which are on the list @key, share it with those of @other. */
+static __always_inline bool tlsf_key_same(unsigned long key, size_t size, size_t other)
+{
+	/*
+	 * The fl of a list is one more than its blocks' shift.  (For fl 0 it is the shift,
+	 * but there all sizes of a list are the same.)
+	 */
+	return !((size ^ other) >> (key / TLSF_SL_COUNT - 1));
+}
+
+/* The same, whatever list that is. */
+static __always_inline bool tlsf_size_same(size_t size, size_t other)
+{
+	return !((size ^ other) >> tlsf_step_shift(size));
+}
+
 /*
  * The key of the first list none of whose blocks is smaller than @size > 0, and
  * the least size on it.
@@ -218,7 +253,13 @@ static __always_inline size_t tlsf_size(const struct tlsf_block *block)
 
 static __always_inline struct tlsf_block *tlsf_block_of(const void *p)
 {
-	return container_of((struct list_head *)p, struct tlsf_block, link);
+	return (void *)p - offsetof(struct tlsf_block, payload);
+}
+
+/* Its head, with less arithmetic than by tlsf_block_of(). */
+static __always_inline u64 *tlsf_head_of(const void *p)
+{
+	return (void *)p - TLSF_HEADER;
 }
 
 /* What would be the next block if @block were of @size. */
@@ -226,6 +267,13 @@ static __always_inline struct tlsf_block *
 tlsf_next_at(const struct tlsf_block *block, size_t size)
 {
 	return (void *)block + TLSF_HEADER + size;
+}
+
+/* The free block whose link is @link. */
+static __always_inline struct tlsf_block *
+tlsf_block_linked(const struct list_head *link)
+{
+	return tlsf_block_of(container_of(link, struct tlsf_block, link)->prev_phys);
 }
 
 static __always_inline struct tlsf_block *
@@ -263,10 +311,6 @@ static __always_inline void tlsf_absorb(struct tlsf_block *block, size_t size)
 void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align);
 enum chaos_verdict tlsf_op_free(struct chaos_heap *heap, struct chaos_pool *pool,
 				void *p);
-
-/* As tlsf_alloc_fast(), for @size <= TLSF_REQUEST_MAX and @align > TLSF_ALIGN. */
-bool tlsf_alloc_aligned_fast(struct chaos_heap *heap, size_t size, size_t align,
-			     void **p, bool *due);
 
 #if IS_ENABLED(CONFIG_KUNIT)
 void tlsf_init(struct tlsf *t, struct chaos_heap *heap);

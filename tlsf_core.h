@@ -30,51 +30,52 @@ static __always_inline struct list_head *tlsf_list(struct tlsf *t,
 
 static __always_inline void tlsf_mark_list(struct tlsf *t, unsigned long key)
 {
-	unsigned long fl = key / TLSF_SL_COUNT;
+	unsigned long *word = &t->sl_bitmap[TLSF_SL_WORD(key)];
 
-	if (!t->sl_bitmap[fl])
-		t->fl_bitmap |= 1UL << fl;
-	t->sl_bitmap[fl] |= 1U << (key % TLSF_SL_COUNT);
+	if (!*word)
+		t->fl_bitmap |= TLSF_FL_MARK(key);
+	*word |= TLSF_SL_MARK(key);
 }
 
 static __always_inline void tlsf_unmark_list(struct tlsf *t, unsigned long key)
 {
-	unsigned long fl = key / TLSF_SL_COUNT;
+	unsigned long *word = &t->sl_bitmap[TLSF_SL_WORD(key)];
 
-	t->sl_bitmap[fl] &= ~(1U << (key % TLSF_SL_COUNT));
-	if (!t->sl_bitmap[fl])
-		t->fl_bitmap &= ~(1UL << fl);
+	*word &= ~TLSF_SL_MARK(key);
+	if (!*word)
+		t->fl_bitmap &= ~TLSF_FL_MARK(key);
 }
 
 /* Go on from *@key to the first list that has blocks; false: there is none. */
 static __always_inline bool tlsf_find(const struct tlsf *t, unsigned long *key)
 {
-	unsigned long fl = *key / TLSF_SL_COUNT;
-	u32 sls = t->sl_bitmap[fl] >> (*key % TLSF_SL_COUNT);
+	unsigned long word = TLSF_SL_WORD(*key);
+	unsigned long sls = t->sl_bitmap[word] << (*key % BITS_PER_LONG);
 	unsigned long fls;
 
 	if (sls) {
-		*key += __ffs(sls);
+		*key += __builtin_clzl(sls);
 		return true;
 	}
-	fls = t->fl_bitmap & (~1UL << fl);
+	fls = t->fl_bitmap << word;
 	if (unlikely(!fls))
 		return false;
-	fl = __ffs(fls);
-	*key = fl * TLSF_SL_COUNT + __ffs(t->sl_bitmap[fl]);
+	word += __builtin_clzl(fls) + 1;
+	*key = word * BITS_PER_LONG + __builtin_clzl(t->sl_bitmap[word]);
 	return true;
 }
 
-static __always_inline void tlsf_insert(struct tlsf *t, struct tlsf_block *block,
+/* Put the free block whose link is @link on the list @key. */
+static __always_inline void tlsf_insert(struct tlsf *t, struct list_head *link,
 					unsigned long key)
 {
 	struct list_head *list = tlsf_list(t, key);
 	struct list_head *next = list->next;
 
-	block->link.next = next;
-	block->link.prev = list;
-	next->prev = &block->link;
-	list->next = &block->link;
+	link->next = next;
+	link->prev = list;
+	next->prev = link;
+	list->next = link;
 	if (next == list)
 		tlsf_mark_list(t, key);
 }
@@ -89,24 +90,53 @@ static __always_inline void tlsf_unlink(struct tlsf *t, struct list_head *prev,
 		tlsf_unmark_list(t, key);
 }
 
-/* Put @block in the place of what is between @prev and @next. */
+/* Put @link in the place of what is between @prev and @next. */
 static __always_inline void tlsf_replace(struct list_head *prev,
 					 struct list_head *next,
-					 struct tlsf_block *block)
+					 struct list_head *link)
 {
-	block->link.next = next;
-	block->link.prev = prev;
-	next->prev = &block->link;
-	prev->next = &block->link;
+	link->next = next;
+	link->prev = prev;
+	next->prev = link;
+	prev->next = link;
 }
 
 /* ---------------------------------- pools --------------------------------- */
+
+/*
+ * Number of the bit in @pool->live for @p: its distance from the first block, in steps
+ * of TLSF_ALIGN.  Out of range if misaligned.
+ */
+static __always_inline unsigned long tlsf_position(const struct tlsf_pool *pool,
+						   const void *p)
+{
+	unsigned long offset = (unsigned long)p - pool->first;
+
+	return offset >> TLSF_ALIGN_SHIFT |
+	       offset << (BITS_PER_LONG - TLSF_ALIGN_SHIFT);
+}
+
+static __always_inline bool tlsf_is_possible(const struct tlsf_pool *pool,
+					     unsigned long position)
+{
+	return position <= pool->last;
+}
 
 /* Whether a block could be at @p in @pool. */
 static __always_inline bool tlsf_is_inside(const struct tlsf_pool *pool,
 					   const void *p)
 {
-	return (unsigned long)p - pool->first <= pool->span;
+	return tlsf_is_possible(pool, tlsf_position(pool, p));
+}
+
+/*
+ * Where the free block whose link is @link begins if it is of the least size: there
+ * could be a link if there could be this block.  (It is @link where a pointer has 64
+ * bits.)
+ */
+static __always_inline const void *tlsf_least_at(const struct list_head *link)
+{
+	return (void *)link + offsetof(struct tlsf_block, head) - TLSF_MIN_SIZE;
 }
 
 /* The pool of a heap that @p is in, by the map; NULL: none that is in use. */
@@ -122,22 +152,6 @@ static __always_inline struct tlsf_pool *tlsf_mapped_pool(struct tlsf *t,
 	if (!tlsf_is_inside(pool, p) || list_empty(&pool->node))
 		return NULL;
 	return pool;
-}
-
-/* Number of the bit in @pool->live for @p; out of range if misaligned. */
-static __always_inline unsigned long tlsf_position(const struct tlsf_pool *pool,
-						   const void *p)
-{
-	unsigned long offset = (unsigned long)p - pool->first;
-
-	return offset >> TLSF_ALIGN_SHIFT |
-	       offset << (BITS_PER_LONG - TLSF_ALIGN_SHIFT);
-}
-
-static __always_inline bool tlsf_is_possible(const struct tlsf_pool *pool,
-					     unsigned long position)
-{
-	return position <= pool->span / TLSF_ALIGN;
 }
 
 static __always_inline bool tlsf_is_live_at(const struct tlsf_pool *pool,
@@ -170,22 +184,20 @@ static __always_inline bool tlsf_size_possible(const struct tlsf_pool *pool,
 					       const struct tlsf_block *block,
 					       size_t size)
 {
-	size_t offset = (unsigned long)&block->link - pool->first;
+	size_t offset = (unsigned long)block->payload - pool->first;
 
-	return size - TLSF_MIN_SIZE <= pool->span - offset;
+	return size - TLSF_MIN_SIZE <= pool->last * TLSF_ALIGN - offset;
 }
 
 /* --------------------------------- checks --------------------------------- */
 
 /**
  * struct tlsf_listed - what is known of a free block that has been found intact
- * @size: its size
  * @key: the list that it is on
  * @next: its link's ends
  * @prev:
  */
 struct tlsf_listed {
-	size_t size;
 	unsigned long key;
 	struct list_head *next;
 	struct list_head *prev;
@@ -204,29 +216,28 @@ static __always_inline bool tlsf_link_valid(struct tlsf *t,
 					    const struct list_head *link,
 					    bool near)
 {
-	if (link == list || likely(tlsf_is_inside(pool, link)))
+	if (link == list ||
+	    likely(tlsf_is_inside(pool, tlsf_least_at(link))))
 		return true;
 	return !near && tlsf_link_far(t, link);
 }
 
-/* Look at the links of a free block of @size in @pool. */
-static __always_inline bool tlsf_links_intact(struct tlsf *t,
-					      const struct tlsf_pool *pool,
-					      struct tlsf_block *block,
-					      size_t size, bool near,
-					      struct tlsf_listed *l)
+/* Look at the link of a free block of @size in @pool. */
+static __always_inline bool tlsf_link_intact(struct tlsf *t,
+					     const struct tlsf_pool *pool,
+					     const struct list_head *link,
+					     size_t size, bool near,
+					     struct tlsf_listed *l)
 {
 	struct list_head *list;
 
-	l->size = size;
 	l->key = tlsf_key(size);
-	l->next = block->link.next;
-	l->prev = block->link.prev;
+	l->next = link->next;
+	l->prev = link->prev;
 	list = tlsf_list(t, l->key);
 	return likely(tlsf_link_valid(t, pool, list, l->next, near)) &&
 	       likely(tlsf_link_valid(t, pool, list, l->prev, near)) &&
-	       likely((l->next->prev == &block->link) &
-		      (l->prev->next == &block->link));
+	       likely((l->next->prev == link) & (l->prev->next == link));
 }
 
 /*
@@ -240,32 +251,25 @@ static __always_inline bool tlsf_free_intact(const struct tlsf_pool *pool,
 	size_t size = block->head - TLSF_FREE;
 
 	return likely(tlsf_size_possible(pool, block, size)) &&
-	       likely(tlsf_next_at(block, size)->prev_phys == block);
+	       likely(tlsf_next_at(block, size)->prev_phys == block->payload);
 }
 
-/*
- * Whether @next, which @size bytes of the live block at @position lead to, may be
- * looked at.
- */
+/* Whether a block, or the sentinel, could be at @position, behind another one. */
 static __always_inline bool tlsf_next_possible(const struct tlsf_pool *pool,
-					       unsigned long position, size_t size)
+					       unsigned long position)
 {
-	return likely(tlsf_is_possible(pool, position + size / TLSF_ALIGN -
-				       TLSF_MIN_SIZE / TLSF_ALIGN));
+	return likely(tlsf_is_possible(pool, position -
+				       TLSF_MIN_SPLIT / TLSF_ALIGN));
 }
 
-/* Whether what lies there, at @position, is a free block. */
-static __always_inline bool tlsf_next_free(struct tlsf *t,
-					   const struct tlsf_pool *pool,
-					   struct tlsf_block *next,
-					   unsigned long position, bool near,
-					   struct tlsf_listed *l)
+/* Whether what lies at @next and @position is a free block of @size. */
+static __always_inline bool tlsf_next_free(const struct tlsf_pool *pool,
+					   const struct tlsf_block *next,
+					   unsigned long position, size_t size)
 {
-	size_t size = next->head - TLSF_FREE;
-
-	return tlsf_next_possible(pool, position, size) &&
-	       likely(tlsf_next_at(next, size)->prev_phys == next) &&
-	       tlsf_links_intact(t, pool, next, size, near, l);
+	return likely(tlsf_is_possible(pool, position +
+				       (size - TLSF_MIN_SIZE) / TLSF_ALIGN)) &&
+	       likely(tlsf_next_at(next, size)->prev_phys == next->payload);
 }
 
 /* Whether it is a live block that does not know the one before as free. */
@@ -281,75 +285,165 @@ static __always_inline bool tlsf_next_live(const struct tlsf_pool *pool,
 static __always_inline bool tlsf_prev_intact(struct tlsf *t,
 					     const struct tlsf_pool *pool,
 					     const struct tlsf_block *block,
-					     bool near, struct tlsf_listed *l)
+					     bool near, struct tlsf_listed *l,
+					     size_t *prev_size)
 {
-	struct tlsf_block *prev = block->prev_phys;
-	size_t size = (unsigned long)block - (unsigned long)prev - TLSF_HEADER;
+	void *prev = block->prev_phys;
+	size_t size = (void *)&block->head - prev;
 
-	return likely(tlsf_is_inside(pool, (void *)prev +
-				     offsetof(struct tlsf_block, link))) &&
-	       likely(prev->head == (size | TLSF_FREE)) &&
-	       tlsf_links_intact(t, pool, prev, size, near, l);
+	*prev_size = size;
+	return likely(tlsf_is_inside(pool, prev)) &&
+	       likely(*tlsf_head_of(prev) == (size | TLSF_FREE)) &&
+	       tlsf_link_intact(t, pool, &block->link, size, near, l);
 }
 
 /* ------------------------------- allocation ------------------------------- */
 
-/* Mark the block at @offset as live; false if it is. */
-static __always_inline bool tlsf_claim(struct tlsf_pool *pool,
-				       unsigned long offset)
+/* Mark the block at position @at as live; false if it is. */
+static __always_inline bool tlsf_claim(struct tlsf_pool *pool, unsigned long at)
 {
-	unsigned long at = offset / TLSF_ALIGN;
 	unsigned long *word = &pool->live[BIT_WORD(at)];
-	unsigned long live = *word;
+	unsigned long live = *word ^ BIT_MASK(at);
 
-	if (unlikely(live & BIT_MASK(at)))
+	if (unlikely(!(live & BIT_MASK(at))))
 		return false;
-	WRITE_ONCE(*word, live | BIT_MASK(at));
+	WRITE_ONCE(*word, live);
 	return true;
 }
 
 /*
- * Whether a rest of @excess behind @size bytes is worth a block of its own.  One of
- * less than a list's step is not: cutting it off now and merging it again later
- * costs more than its use.
+ * Whether a block of @rest bytes behind one of @size is worth it.  One of less than
+ * a list's step is not: cutting it off now and merging it again later costs more
+ * than its use.
  */
-static __always_inline bool tlsf_worth_cutting(size_t excess, size_t size)
+static __always_inline bool tlsf_worth_cutting(size_t rest, size_t size)
 {
-	return (ssize_t)(excess - (size >> TLSF_SLI)) >= (ssize_t)TLSF_MIN_SPLIT;
+	return (ssize_t)(rest - (size >> TLSF_SLI)) >= (ssize_t)TLSF_MIN_SIZE;
+}
+
+/**
+ * struct tlsf_first - the first block of a list, which has been found intact
+ * @pool: where it is
+ * @at: at which position
+ * @p: its payload
+ * @size: its size
+ * @end: the block behind, and hence its link
+ */
+struct tlsf_first {
+	struct tlsf_pool *pool;
+	unsigned long at;
+	void *p;
+	size_t size;
+	struct tlsf_block *end;
+};
+
+/*
+ * Whether the first block of @list is a free one of @least bytes.  Its link, which has
+ * led there, is not looked at.
+ */
+static __always_inline bool tlsf_first_intact(struct tlsf *t,
+					      const struct list_head *list,
+					      size_t least, struct tlsf_first *f)
+{
+	struct tlsf_pool *pool = t->recent;
+	struct list_head *link = list->next;
+	unsigned long end = tlsf_position(pool, tlsf_least_at(link));
+
+	if (unlikely(!tlsf_is_possible(pool, end))) {
+		pool = tlsf_mapped_pool(t, tlsf_least_at(link));
+		if (!pool)
+			return false;
+		t->recent = pool;
+		end = tlsf_position(pool, tlsf_least_at(link));
+	}
+	f->pool = pool;
+	f->end = container_of(link, struct tlsf_block, link);
+	f->p = f->end->prev_phys;
+	f->at = tlsf_position(pool, f->p);
+	f->size = (void *)&f->end->head - f->p;
+	return likely((f->at <= end) & (f->size >= least)) &&
+	       likely(*tlsf_head_of(f->p) == (f->size | TLSF_FREE));
+}
+
+/* Whether the ends of @link, the first one of @list, agree; @next is the one behind. */
+static __always_inline bool tlsf_is_first(const struct list_head *list,
+					  const struct list_head *link,
+					  const struct list_head *next)
+{
+	return (link->prev == list) & (next->prev == link);
 }
 
 /*
- * Make the first block of the list @key, of @whole bytes up to @end and claimed,
- * one of @size, and keep the rest.  Returns what it costs.
+ * Mark what is at @at, in the block @f, as live and take that off its list @key.
+ * False: it is live, or its link leads elsewhere than to @list and the pool.
  */
-static __always_inline size_t
-tlsf_cut_first(struct tlsf *t, unsigned long key, struct list_head *list,
-	       struct tlsf_block *block, size_t whole, struct tlsf_block *end,
-	       size_t size)
+static __always_inline bool tlsf_claim_linked(struct tlsf *t, unsigned long key,
+					      struct list_head *list,
+					      const struct tlsf_first *f,
+					      unsigned long at)
 {
-	struct list_head *next = block->link.next;
-	struct tlsf_block *rest = tlsf_next_at(block, size);
-	size_t excess = whole - size;
-	unsigned long rest_key;
+	const struct list_head *link = &f->end->link;
+	struct list_head *next = link->next;
 
-	if (!tlsf_worth_cutting(excess, size)) {
+	if (likely(tlsf_link_valid(t, f->pool, list, next, true)) &&
+	    likely(tlsf_is_first(list, link, next)) &&
+	    likely(tlsf_claim(f->pool, at))) {
 		tlsf_unlink(t, list, next, key);
-		block->head = whole;
-		end->head &= ~TLSF_PREV_FREE;
-		return TLSF_HEADER + whole;
+		return true;
 	}
-	excess -= TLSF_HEADER;
-	block->head = size;
-	rest->head = excess | TLSF_FREE;
-	end->prev_phys = rest;
-	rest_key = tlsf_key(excess);
-	if (rest_key == key) {
-		tlsf_replace(list, next, rest);
+	return false;
+}
+
+/* From @p to before @end is a free block of @size. */
+static __always_inline void tlsf_set_free(void *p, size_t size,
+					  struct tlsf_block *end)
+{
+	*tlsf_head_of(p) = size | TLSF_FREE;
+	end->prev_phys = p;
+}
+
+/* What is behind @size bytes of @f, with a header @rest bytes, stays free. */
+static __always_inline void tlsf_cut_first(const struct tlsf_first *f, size_t size,
+					   size_t rest)
+{
+	*tlsf_head_of(f->p) = size;
+	tlsf_set_free(f->p + size + TLSF_HEADER, rest, f->end);
+}
+
+/*
+ * Make the end @f of the first block, which has @whole bytes, of the list @key a block of
+ * @size, and keep the rest.  *@cost is what it costs.  False: something is unusual, and
+ * nothing has been changed.
+ *
+ * If the rest belongs on the same list, it is where it was.  (Such a rest is always
+ * worth cutting off: of the block, it leaves less than a list's step.)
+ */
+static __always_inline bool tlsf_take_first(struct tlsf *t, unsigned long key,
+					    struct list_head *list,
+					    struct tlsf_first *f, size_t whole,
+					    size_t size, size_t *cost)
+{
+	size_t rest = f->size - size - TLSF_HEADER;
+
+	*cost = TLSF_HEADER + size;
+	if (tlsf_key_same(key, whole, rest)) {
+		if (unlikely(!tlsf_claim(f->pool, f->at)))
+			return false;
+		tlsf_cut_first(f, size, rest);
+		return true;
+	}
+	OPTIMIZER_HIDE_VAR(f->pool);	/* rather read it again */
+	if (unlikely(!tlsf_claim_linked(t, key, list, f, f->at)))
+		return false;
+	if (tlsf_worth_cutting(rest, size)) {
+		tlsf_insert(t, &f->end->link, tlsf_key(rest));
+		tlsf_cut_first(f, size, rest);
 	} else {
-		tlsf_unlink(t, list, next, key);
-		tlsf_insert(t, rest, rest_key);
+		*cost = TLSF_HEADER + f->size;
+		*tlsf_head_of(f->p) = f->size;
+		f->end->head &= ~TLSF_PREV_FREE;
 	}
-	return TLSF_HEADER + size;
+	return true;
 }
 
 /*
@@ -361,51 +455,16 @@ static __always_inline bool tlsf_find_exact(struct tlsf *t, size_t size,
 					    unsigned long *key, size_t *least)
 {
 	const struct list_head *list;
+	struct tlsf_block *end;
 
 	*key = tlsf_key(size);
 	list = tlsf_list(t, *key);
 	if (list->next == list)
 		return false;
-	*least = tlsf_size(tlsf_block_of(list->next));
+	/* Not its head: whether prev_phys may be followed is not known yet. */
+	end = container_of(list->next, struct tlsf_block, link);
+	*least = (void *)&end->head - end->prev_phys;
 	return *least >= size;
-}
-
-/*
- * Whether the @first block of @list is what the list says, and has at least @least
- * bytes.  It is in *@pool; *@whole is then what it has, *@end is behind it, and *@offset
- * is where in the pool it is.
- * (OPTIMIZER_HIDE_VAR(), here and below: an address calculated once takes one
- * register, an offset and its base take two.)
- */
-static __always_inline bool
-tlsf_first_intact(struct tlsf *t, struct list_head *list,
-		  struct list_head *first, size_t least,
-		  struct tlsf_pool **pool, unsigned long *offset, size_t *whole,
-		  struct tlsf_block **end)
-{
-	struct tlsf_block *block = tlsf_block_of(first);
-	struct tlsf_pool *in = t->recent;
-	struct list_head *next;
-
-	if (unlikely(!tlsf_is_inside(in, first))) {
-		in = tlsf_mapped_pool(t, first);
-		if (!in)
-			return false;
-		t->recent = in;
-	}
-	*pool = in;
-	*offset = (unsigned long)first - in->first;
-	next = first->next;
-	*whole = block->head - TLSF_FREE;
-	if (unlikely(!tlsf_link_valid(t, in, list, next, true)))
-		return false;
-	if (unlikely((*whole < least) |
-		     (*whole > in->span - *offset + TLSF_MIN_SIZE)))
-		return false;
-	*end = tlsf_next_at(block, *whole);
-	OPTIMIZER_HIDE_VAR(*end);
-	return likely((first->prev == list) & (next->prev == first) &
-		      ((*end)->prev_phys == block));
 }
 
 /*
@@ -417,27 +476,98 @@ static __always_inline bool tlsf_take(struct tlsf *t, unsigned long key,
 				      size_t size, size_t want, void **p,
 				      size_t *cost)
 {
-	struct list_head *list, *first;
-	struct tlsf_pool *pool;
-	struct tlsf_block *end;
-	unsigned long offset;
-	size_t whole;
+	struct list_head *list;
+	struct tlsf_first f;
 
 	if (unlikely(!tlsf_find(t, &key)) &&
 	    !tlsf_find_exact(t, want, &key, &size))
 		return false;
 	list = tlsf_list(t, key);
 	OPTIMIZER_HIDE_VAR(list);
-	first = list->next;
-	if (unlikely(!tlsf_first_intact(t, list, first, size, &pool, &offset,
-					&whole, &end)) ||
-	    unlikely(!tlsf_claim(pool, offset)))
+	if (unlikely(!tlsf_first_intact(t, list, size, &f)) ||
+	    unlikely(!tlsf_take_first(t, key, list, &f, f.size, size, cost)))
 		return false;
-	*p = first;
-	*cost = tlsf_cut_first(t, key, list, tlsf_block_of(first), whole, end,
-			       size);
-	pool->allocs++;
-	pool->used += *cost;
+	*p = f.p;
+	f.pool->allocs++;
+	f.pool->used += *cost;
+	return true;
+}
+
+/*
+ * Bytes in which a block of @size aligned to @align is found anywhere: what
+ * is left before it must be nothing or a block.
+ */
+static __always_inline size_t tlsf_aligned_need(size_t size, size_t align)
+{
+	return size + align - TLSF_ALIGN + TLSF_MIN_SPLIT;
+}
+
+/* Bytes from @p to where a block aligned to @align can begin. */
+static __always_inline size_t tlsf_gap(const void *p, size_t align)
+{
+	size_t gap = -(unsigned long)p & (align - 1);
+
+	if (gap && gap < TLSF_MIN_SPLIT)
+		gap += ALIGN(TLSF_MIN_SPLIT - gap, align);
+	return gap;
+}
+
+/* The first @gap bytes at @front, which is on no list, become a free block. */
+static __always_inline struct tlsf_block *
+tlsf_cut_front(struct tlsf *t, void *front, size_t gap)
+{
+	struct tlsf_block *block = tlsf_block_of(front + gap);
+
+	tlsf_set_free(front, gap - TLSF_HEADER, block);
+	tlsf_insert(t, &block->link, tlsf_key(gap - TLSF_HEADER));
+	return block;
+}
+
+static __always_inline u64 tlsf_promise(size_t align)
+{
+	return (u64)__ffs(align / TLSF_ALIGN) << TLSF_PROMISE_SHIFT;
+}
+
+/* As tlsf_take(), for a block of @size that is aligned to @align. */
+static __always_inline bool tlsf_take_aligned(struct tlsf *t, size_t size,
+					      size_t align, void **p,
+					      size_t *cost)
+{
+	size_t want = tlsf_aligned_need(size, align), need, gap, whole;
+	unsigned long key = tlsf_key_up(want, &need);
+	struct list_head *list;
+	struct tlsf_first f;
+	void *front;
+	u64 flags;
+
+	if (unlikely(!tlsf_find(t, &key)) &&
+	    !tlsf_find_exact(t, want, &key, &need))
+		return false;
+	list = tlsf_list(t, key);
+	OPTIMIZER_HIDE_VAR(list);
+	if (unlikely(!tlsf_first_intact(t, list, need, &f)))
+		return false;
+	front = f.p;
+	whole = f.size;
+	gap = tlsf_gap(front, align);
+	if (gap) {
+		if (unlikely(tlsf_is_live_at(f.pool, f.at)))
+			return false;
+		f.p += gap;
+		f.at += gap / TLSF_ALIGN;
+		f.size -= gap;
+	}
+	if (unlikely(!tlsf_take_first(t, key, list, &f, whole, size, cost)))
+		return false;
+	flags = tlsf_promise(align);
+	if (gap) {
+		tlsf_cut_front(t, front, gap);
+		flags |= TLSF_PREV_FREE;
+	}
+	*tlsf_head_of(f.p) |= flags;
+	*p = f.p;
+	f.pool->allocs++;
+	f.pool->used += *cost;
 	return true;
 }
 
@@ -462,6 +592,31 @@ static __always_inline bool tlsf_alloc_fast(struct chaos_heap *heap, size_t want
 		chaos_unlock(&t->lock, flags);
 		return false;
 	}
+	/* Not @heap: that would be one register more than there are. */
+	heap = t->heap;
+	*due = chaos_hold_only(heap, cost) > READ_ONCE(heap->low_mark);
+	chaos_unlock(&t->lock, flags);
+	return true;
+}
+
+/* The same for @align > TLSF_ALIGN. */
+static __always_inline bool tlsf_alloc_aligned_fast(struct chaos_heap *heap,
+						    size_t want, size_t align,
+						    void **p, bool *due)
+{
+	struct tlsf *t = heap->priv;
+	unsigned long flags;
+	size_t size, cost;
+
+	tlsf_key_up(max(want, TLSF_MIN_SIZE), &size);
+	if (unlikely(!chaos_trylock(&t->lock, &flags)))
+		return false;
+	if (unlikely(!llist_empty(&t->lock.deferred)) ||
+	    unlikely(!tlsf_take_aligned(t, size, align, p, &cost))) {
+		chaos_unlock(&t->lock, flags);
+		return false;
+	}
+	heap = t->heap;
 	*due = chaos_hold_only(heap, cost) > READ_ONCE(heap->low_mark);
 	chaos_unlock(&t->lock, flags);
 	return true;
@@ -469,69 +624,135 @@ static __always_inline bool tlsf_alloc_fast(struct chaos_heap *heap, size_t want
 
 /* --------------------------------- release -------------------------------- */
 
-/* Free @block of @size, behind which is @next, or nothing that is free. */
-static __always_inline void tlsf_put(struct tlsf *t, struct tlsf_block *block,
-				     size_t size, const struct tlsf_listed *next)
-{
-	struct tlsf_block *end = tlsf_next_at(block, size);
-	unsigned long key;
+/**
+ * struct tlsf_freeing - a live block that is about to be freed
+ * @pool: where it is
+ * @word: the word of @pool->live with its bit
+ * @live: that word without the bit
+ * @p: its payload
+ * @cost: bytes from there to the next block's
+ */
+struct tlsf_freeing {
+	struct tlsf_pool *pool;
+	unsigned long *word;
+	unsigned long live;
+	void *p;
+	size_t cost;
+};
 
-	if (next) {
-		size += TLSF_HEADER + next->size;
-		end = tlsf_next_at(block, size);
-		key = tlsf_key(size);
-		if (key == next->key) {
-			tlsf_replace(next->prev, next->next, block);
-		} else {
-			tlsf_unlink(t, next->prev, next->next, next->key);
-			tlsf_insert(t, block, key);
-		}
-	} else {
-		end->head |= TLSF_PREV_FREE;
-		tlsf_insert(t, block, tlsf_key(size));
-	}
-	block->head = size | TLSF_FREE;
-	end->prev_phys = block;
+/* Whether it is live, at @position. */
+static __always_inline bool tlsf_freeing_live(struct tlsf_freeing *f,
+					      unsigned long position)
+{
+	f->word = &f->pool->live[BIT_WORD(position)];
+	f->live = *f->word ^ BIT_MASK(position);
+	return !(f->live & BIT_MASK(position));
 }
 
-/* The same if @prev is before it. */
-static __always_inline void
-tlsf_put_behind(struct tlsf *t, struct tlsf_block *block, size_t size,
-		const struct tlsf_listed *next, const struct tlsf_listed *prev)
+/* It is not any more. */
+static __always_inline void tlsf_disclaim(const struct tlsf_freeing *f)
 {
-	struct tlsf_block *end = tlsf_next_at(block, size);
-	struct list_head *link;
-	unsigned long key;
+	WRITE_ONCE(*f->word, f->live);
+	f->pool->used -= f->cost;
+	f->pool->frees++;
+}
 
-	block = block->prev_phys;
-	size += TLSF_HEADER + prev->size;
-	if (next) {
-		size += TLSF_HEADER + next->size;
-		end = tlsf_next_at(block, size);
-		tlsf_unlink(t, next->prev, next->next, next->key);
-	} else {
-		end->head |= TLSF_PREV_FREE;
-	}
+/* Neither neighbour is free. */
+static __always_inline enum chaos_verdict
+tlsf_put_alone(struct tlsf *t, const struct tlsf_freeing *f)
+{
+	struct tlsf_block *end = tlsf_block_of(f->p + f->cost);
+	size_t size = f->cost - TLSF_HEADER;
+
+	tlsf_disclaim(f);
+	end->head |= TLSF_PREV_FREE;
+	tlsf_insert(t, &end->link, tlsf_key(size));
+	tlsf_set_free(f->p, size, end);
+	return CHAOS_OK;
+}
+
+/*
+ * Put a free block of @size whose link is @link on the list for @to bytes.  False:
+ * its link is damaged.
+ */
+static __always_inline bool tlsf_relist(struct tlsf *t, const struct tlsf_pool *pool,
+					struct list_head *link, size_t size,
+					size_t to, bool near)
+{
+	struct tlsf_listed l;
+
+	if (unlikely(!tlsf_link_intact(t, pool, link, size, near, &l)))
+		return false;
+	tlsf_unlink(t, l.prev, l.next, l.key);
+	tlsf_insert(t, link, tlsf_key(to));
+	return true;
+}
+
+/*
+ * The one behind, @next_size bytes up to @end, is free: it grows to the start of this
+ * one.  If it is still on the right list then, its link is of no interest.
+ */
+static __always_inline enum chaos_verdict
+tlsf_put_before(struct tlsf *t, const struct tlsf_freeing *f, size_t next_size,
+		struct tlsf_block *end, bool near)
+{
+	size_t size = f->cost + next_size;
+
+	if (!tlsf_size_same(next_size, size) &&
+	    unlikely(!tlsf_relist(t, f->pool, &end->link, next_size, size, near)))
+		return CHAOS_CORRUPT;
+	tlsf_disclaim(f);
+	tlsf_set_free(f->p, size, end);
+	return CHAOS_OK;
+}
+
+/* The one before is free: its end, and with that its link, moves to this one's. */
+static __always_inline enum chaos_verdict
+tlsf_put_behind(struct tlsf *t, const struct tlsf_freeing *f, bool near)
+{
+	struct tlsf_block *block = tlsf_block_of(f->p);
+	struct tlsf_block *end = tlsf_block_of(f->p + f->cost);
+	struct tlsf_listed prev;
+	unsigned long key;
+	size_t size;
+
+	if (unlikely(!tlsf_prev_intact(t, f->pool, block, near, &prev, &size)))
+		return CHAOS_CORRUPT;
+	tlsf_disclaim(f);
+	size += f->cost;
 	key = tlsf_key(size);
-	if (key != prev->key) {
-		/* Read again: the other one may have been its neighbour there. */
-		link = &block->link;
-		tlsf_unlink(t, link->prev, link->next, prev->key);
-		tlsf_insert(t, block, key);
+	end->head |= TLSF_PREV_FREE;
+	if (key == prev.key) {
+		tlsf_replace(prev.prev, prev.next, &end->link);
+	} else {
+		tlsf_unlink(t, prev.prev, prev.next, prev.key);
+		tlsf_insert(t, &end->link, key);
 	}
-	block->head = size | TLSF_FREE;
-	end->prev_phys = block;
+	tlsf_set_free(block->prev_phys, size, end);
+	return CHAOS_OK;
 }
 
-/* The block at @position of @pool, which was @cost, is not live any more. */
-static __always_inline void tlsf_disclaim(struct tlsf_pool *pool,
-					  unsigned long position, size_t cost)
+/* Both are free: the one behind grows to the start of the one before. */
+static __always_inline enum chaos_verdict
+tlsf_put_between(struct tlsf *t, struct tlsf_freeing *f, size_t next_size,
+		 struct tlsf_block *end, bool near)
 {
-	unsigned long *word = &pool->live[BIT_WORD(position)];
+	struct tlsf_block *block = tlsf_block_of(f->p);
+	struct tlsf_listed prev;
+	size_t size;
 
-	WRITE_ONCE(*word, *word & ~BIT_MASK(position));
-	pool->used -= cost;
-	pool->frees++;
+	if (unlikely(!tlsf_prev_intact(t, f->pool, block, near, &prev, &size)))
+		return CHAOS_CORRUPT;
+	size += f->cost + TLSF_HEADER + next_size;
+	OPTIMIZER_HIDE_VAR(f->pool);	/* rather read it again */
+	if (!tlsf_size_same(next_size, size) &&
+	    unlikely(!tlsf_relist(t, f->pool, &end->link, next_size, size, near)))
+		return CHAOS_CORRUPT;
+	tlsf_disclaim(f);
+	/* Read again: the other one may have been its neighbour, or is now. */
+	tlsf_unlink(t, block->link.prev, block->link.next, prev.key);
+	tlsf_set_free(block->prev_phys, size, end);
+	return CHAOS_OK;
 }
 
 /*
@@ -543,52 +764,39 @@ tlsf_release(struct tlsf *t, struct tlsf_pool *pool, void *p, bool near,
 	     size_t *cost)
 {
 	unsigned long at = tlsf_position(pool, p);
-	struct tlsf_block *block = tlsf_block_of(p);
-	struct tlsf_listed next, prev;
-	struct tlsf_block *behind;
-	unsigned long behind_at;
-	size_t size;
-	u64 head;
+	struct tlsf_block *next;
+	struct tlsf_freeing f;
+	u64 head, next_head;
+	size_t next_size;
 
-	if (unlikely(!tlsf_is_possible(pool, at) || !tlsf_is_live_at(pool, at)))
+	f.pool = pool;
+	f.p = p;
+	if (unlikely(!tlsf_is_possible(pool, at) || !tlsf_freeing_live(&f, at)))
 		return CHAOS_FREED;
-	head = block->head;
-	size = head & TLSF_SIZE;
-	*cost = TLSF_HEADER + size;
-	behind = tlsf_next_at(block, size);
-	behind_at = at + size / TLSF_ALIGN + TLSF_HEADER / TLSF_ALIGN;
-	if (unlikely(head & TLSF_FREE) ||
-	    unlikely(!tlsf_next_possible(pool, at, size)))
+	head = *tlsf_head_of(p);
+	f.cost = TLSF_HEADER + (head & TLSF_SIZE);
+	*cost = f.cost;
+	at += f.cost / TLSF_ALIGN;
+	if (unlikely(head & TLSF_FREE) || unlikely(!tlsf_next_possible(pool, at)))
 		return CHAOS_CORRUPT;
 
-	if (behind->head & TLSF_FREE) {
-		if (unlikely(!tlsf_next_free(t, pool, behind, behind_at, near,
-					     &next)))
+	next = tlsf_block_of(p + f.cost);
+	next_head = *tlsf_head_of(p + f.cost);
+	if (!(next_head & TLSF_FREE)) {
+		if (unlikely(next_head & TLSF_PREV_FREE) ||
+		    unlikely(!tlsf_is_live_at(pool, at)))
 			return CHAOS_CORRUPT;
-		if (!(head & TLSF_PREV_FREE)) {
-			tlsf_disclaim(pool, at, *cost);
-			tlsf_put(t, block, size, &next);
-			return CHAOS_OK;
-		}
-		if (unlikely(!tlsf_prev_intact(t, pool, block, near, &prev)))
-			return CHAOS_CORRUPT;
-		tlsf_disclaim(pool, at, *cost);
-		tlsf_put_behind(t, block, size, &next, &prev);
-		return CHAOS_OK;
+		return head & TLSF_PREV_FREE ? tlsf_put_behind(t, &f, near) :
+					       tlsf_put_alone(t, &f);
 	}
-
-	if (unlikely(!tlsf_next_live(pool, behind, behind_at)))
+	next_size = next_head - TLSF_FREE;
+	if (unlikely(!tlsf_next_free(pool, next, at, next_size)))
 		return CHAOS_CORRUPT;
-	if (!(head & TLSF_PREV_FREE)) {
-		tlsf_disclaim(pool, at, *cost);
-		tlsf_put(t, block, size, NULL);
-		return CHAOS_OK;
-	}
-	if (unlikely(!tlsf_prev_intact(t, pool, block, near, &prev)))
-		return CHAOS_CORRUPT;
-	tlsf_disclaim(pool, at, *cost);
-	tlsf_put_behind(t, block, size, NULL, &prev);
-	return CHAOS_OK;
+	next = tlsf_next_at(next, next_size);
+	OPTIMIZER_HIDE_VAR(next);	/* one register rather than two */
+	return head & TLSF_PREV_FREE ?
+		tlsf_put_between(t, &f, next_size, next, near) :
+		tlsf_put_before(t, &f, next_size, next, near);
 }
 
 /*

@@ -99,19 +99,19 @@ static struct tlsf_block *lab_listed(struct lab *lab, size_t size)
 
 	if (list_empty(list))
 		return NULL;
-	return list_first_entry(list, struct tlsf_block, link);
+	return tlsf_block_linked(list->next);
 }
 
 /* Expect the only free block to be one of @size. */
 static void lab_one_free(struct kunit *test, struct lab *lab, size_t size)
 {
 	unsigned int index = tlsf_mapping_insert(size);
-	unsigned int fl = TLSF_FL_BASE + index / TLSF_SL_COUNT;
+	unsigned long key = TLSF_KEY_BASE + index;
 	struct tlsf_block *block = lab_listed(lab, size);
 
-	KUNIT_EXPECT_EQ(test, lab->t.fl_bitmap, 1UL << fl);
-	KUNIT_EXPECT_EQ(test, lab->t.sl_bitmap[fl],
-			1U << (index % TLSF_SL_COUNT));
+	KUNIT_EXPECT_EQ(test, lab->t.fl_bitmap, TLSF_FL_MARK(key));
+	KUNIT_EXPECT_EQ(test, lab->t.sl_bitmap[TLSF_SL_WORD(key)],
+			TLSF_SL_MARK(key));
 	KUNIT_ASSERT_NOT_NULL(test, block);
 	KUNIT_EXPECT_EQ(test, tlsf_size(block), size);
 	KUNIT_EXPECT_TRUE(test, block->head & TLSF_FREE);
@@ -189,11 +189,12 @@ static void c_style_list(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p[0]), CHAOS_OK);
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p[2]), CHAOS_OK);
 	list = lab_list(lab, 64);
-	KUNIT_EXPECT_PTR_EQ(test, (void *)list->next, p[2]);
-	KUNIT_EXPECT_PTR_EQ(test, (void *)list->next->next, p[0]);
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_block_linked(list->next), tlsf_block_of(p[2]));
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_block_linked(list->next->next),
+			    tlsf_block_of(p[0]));
 	KUNIT_EXPECT_PTR_EQ(test, list->prev->next, list);
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p[3]), CHAOS_OK);
-	KUNIT_EXPECT_PTR_EQ(test, (void *)list->next, p[0]);
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_block_linked(list->next), tlsf_block_of(p[0]));
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p[1]), CHAOS_OK);
 	lab_empty(test, lab);
 }
@@ -307,6 +308,39 @@ static void mapping_insert(struct kunit *test)
 	}
 }
 
+static bool same_list(struct kunit *test, size_t a, size_t b)
+{
+	unsigned long key = tlsf_key(a);
+	bool same = key == tlsf_key(b);
+
+	if (tlsf_key_same(key, a, b) == same && tlsf_size_same(a, b) == same)
+		return true;
+	KUNIT_FAIL(test, "%zu and %zu: same list %d", a, b, same);
+	return false;
+}
+
+/* Whether two sizes share a list is told without the other one's key. */
+static void mapping_same(struct kunit *test)
+{
+	size_t size, other, far;
+
+	for (size = TLSF_MIN_SIZE; size < SZ_4K; size += TLSF_ALIGN)
+		for (other = TLSF_ALIGN; other < SZ_8K; other += TLSF_ALIGN)
+			if (!same_list(test, size, other))
+				return;
+	/* The ends of lists, up to the largest block. */
+	for (far = SZ_4K; far < TLSF_BLOCK_LIMIT; far <<= 1) {
+		for (size = far; size < 2 * far; size += far / TLSF_SL_COUNT) {
+			other = size + far / TLSF_SL_COUNT;
+			if (!same_list(test, size, size - TLSF_ALIGN) ||
+			    !same_list(test, size - TLSF_ALIGN, size) ||
+			    !same_list(test, size, other - TLSF_ALIGN) ||
+			    !same_list(test, other - TLSF_ALIGN, size))
+				return;
+		}
+	}
+}
+
 /* add_pool */
 static void init(struct kunit *test)
 {
@@ -320,17 +354,17 @@ static void init(struct kunit *test)
 	lab->pool = lab_pool(test, lab, lab->mem, 2048);
 	lab_one_free(test, lab, 2032);
 	block = lab_listed(lab, 2032);
-	KUNIT_EXPECT_PTR_EQ(test, (void *)block,
-			    (void *)&lab->t.list[3 * 32 + 31].next[-1]);
-	KUNIT_EXPECT_PTR_EQ(test, (void *)&block->link,
+	KUNIT_EXPECT_PTR_EQ(test, lab->t.list[3 * 32 + 31].next, &tlsf_next(block)->link);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)block->payload,
 			    lab->mem + TLSF_HEADER);
 	KUNIT_EXPECT_EQ(test, block->head, 2032 | TLSF_FREE);
 
 	/* The sentinel ends where the memory ends. */
-	KUNIT_EXPECT_PTR_EQ(test, (void *)&tlsf_next(block)->link,
+	KUNIT_EXPECT_PTR_EQ(test, (void *)tlsf_next(block)->payload,
 			    lab->mem + 2048);
 	KUNIT_EXPECT_EQ(test, tlsf_next(block)->head, TLSF_PREV_FREE);
-	KUNIT_EXPECT_PTR_EQ(test, tlsf_next(block)->prev_phys, block);
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_next(block)->prev_phys,
+			    (void *)block->payload);
 	lab_empty(test, lab);
 
 	KUNIT_EXPECT_EQ(test, tlsf_add_pool(&lab->t, lab->pool, lab->mem + 4,
@@ -357,7 +391,8 @@ static void lab_malloc_case(struct kunit *test)
 	lab_one_free(test, lab, 1560);
 	rest = lab_listed(lab, 1560);
 	KUNIT_EXPECT_PTR_EQ(test, tlsf_next(block), rest);
-	KUNIT_EXPECT_PTR_EQ(test, tlsf_next(rest)->prev_phys, rest);
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_next(rest)->prev_phys,
+			    (void *)rest->payload);
 	lab_sound(test, lab);
 
 	/* All that is left; the payload is all of it. */
@@ -366,7 +401,7 @@ static void lab_malloc_case(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, p);
 	KUNIT_EXPECT_EQ(test, lab->t.fl_bitmap, 0);
 	memset(p, 0xa5, 1560);
-	KUNIT_EXPECT_NULL(test, memchr_inv(&block->link, 0x5a, 460));
+	KUNIT_EXPECT_NULL(test, memchr_inv(block->payload, 0x5a, 460));
 	KUNIT_EXPECT_EQ(test, tlsf_next(tlsf_block_of(p))->head, 0);
 	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 1));
 	KUNIT_EXPECT_EQ(test, live_blocks(&lab->t), 2);
@@ -388,15 +423,14 @@ static void lab_free_case(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p[1]), CHAOS_OK);
 	KUNIT_EXPECT_PTR_EQ(test, lab_listed(lab, 104), tlsf_block_of(p[1]));
-	KUNIT_EXPECT_PTR_EQ(test, tlsf_block_of(p[2])->prev_phys,
-			    tlsf_block_of(p[1]));
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_block_of(p[2])->prev_phys, p[1]);
 	KUNIT_EXPECT_TRUE(test, tlsf_block_of(p[2])->head & TLSF_PREV_FREE);
 	lab_sound(test, lab);
 
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p[0]), CHAOS_OK);
 	merged = lab_listed(lab, 104 + 8 + 104);
 	KUNIT_EXPECT_PTR_EQ(test, merged, tlsf_block_of(p[0]));
-	KUNIT_EXPECT_PTR_EQ(test, tlsf_block_of(p[2])->prev_phys, merged);
+	KUNIT_EXPECT_PTR_EQ(test, tlsf_block_of(p[2])->prev_phys, p[0]);
 	KUNIT_EXPECT_NULL(test, lab_listed(lab, 104));
 	lab_sound(test, lab);
 
@@ -409,6 +443,37 @@ static void lab_free_case(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, memchr_inv(p[3], 3, 100));
 	lab_sound(test, lab);
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p[3]), CHAOS_OK);
+	lab_empty(test, lab);
+}
+
+/*
+ * What is cut off the front of a large block, and merged there again, leaves the block
+ * on its list between the same two others, whatever its link says.
+ */
+static void front_of_large(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_1M);
+	struct list_head *link = &tlsf_next(lab_listed(lab, SZ_1M - 16))->link;
+	struct list_head was = *link;
+	void *p;
+
+	/* The long way looks at all; from now on, the pool is the one used last. */
+	KUNIT_EXPECT_EQ(test, lab_free(lab, lab_malloc(lab, 64)), CHAOS_OK);
+	link->next = NULL;
+	link->prev = NULL;
+	p = lab_malloc(lab, 64);
+	KUNIT_EXPECT_PTR_EQ(test, p, lab->mem + TLSF_HEADER);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	/* Not if it has to go to another list. */
+	KUNIT_EXPECT_NULL(test, link->next);
+	*link = was;
+	p = lab_malloc(lab, SZ_64K);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	was = *link;
+	link->next = NULL;
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_CORRUPT);
+	*link = was;
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
 	lab_empty(test, lab);
 }
 
@@ -663,20 +728,22 @@ static void corrupted_free_list(struct kunit *test)
 {
 	static u64 outside[4];
 	const struct { int word; u64 value; const char *what; } writes[] = {
-		{ 0, 0, "next cleared" },
-		{ 0, 0x6b6b6b6b6b6b6b6bULL, "next poisoned" },
-		{ 0, ~0ULL, "next all ones" },
-		{ 0, (unsigned long)outside, "next outside" },
-		{ 1, 0, "prev cleared" },
-		{ 1, 0x6b6b6b6b6b6b6b6bULL, "prev poisoned" },
-		{ 1, (unsigned long)outside, "prev outside" },
+		{ 10, 0, "next cleared" },
+		{ 10, 0x6b6b6b6b6b6b6b6bULL, "next poisoned" },
+		{ 10, ~0ULL, "next all ones" },
+		{ 10, (unsigned long)outside, "next outside" },
+		{ 11, 0, "prev cleared" },
+		{ 11, 0x6b6b6b6b6b6b6b6bULL, "prev poisoned" },
+		{ 11, (unsigned long)outside, "prev outside" },
 		{ -1, 0, "head cleared" },
 		{ -1, 104, "head not free" },
 		{ -1, 104 | TLSF_FREE | TLSF_PREV_FREE, "head after a free one" },
 		{ -1, 112 | TLSF_FREE, "head larger" },
 		{ -1, 96 | TLSF_FREE, "head smaller" },
 		{ -1, 0x6b6b6b6b6b6b6b6bULL, "head poisoned" },
-		{ 104 / 8 - 1, 0, "end cleared" },
+		{ 12, 0, "end cleared" },
+		{ 12, (unsigned long)outside, "end outside" },
+		{ 12, 0x6b6b6b6b6b6b6b6bULL, "end poisoned" },
 	};
 	struct tlsf_pool *pool;
 	struct listed l;
@@ -693,7 +760,7 @@ static void corrupted_free_list(struct kunit *test)
 	}
 
 	l = listed_new(test);
-	l.a[0] = (unsigned long)l.guard;
+	l.a[10] = (unsigned long)l.guard;
 	listed_dropped(test, &l, "next to a live block");
 
 	/* A live block is never handed out, even if all else is consistent. */
@@ -753,7 +820,7 @@ static void corrupted_neighbour(struct kunit *test)
 	u64 *a = lab_malloc(lab, 100);
 	u64 *b = lab_malloc(lab, 100);
 	u64 *c = lab_malloc(lab, 100);
-	u64 saved, *words[] = { &a[-1], &a[0], &a[1], &a[12] };
+	u64 saved, *words[] = { &a[-1], &a[10], &a[11], &a[12] };
 	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, lab_malloc(lab, 8));
@@ -831,11 +898,10 @@ static void alignment_slivers(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, TLSF_ALIGN <<
 					(block->head >> TLSF_PROMISE_SHIFT),
 					align);
-			end = &tlsf_next(tlsf_block_of(before))->link;
+			end = tlsf_next(tlsf_block_of(before))->payload;
 			if (block->head & TLSF_PREV_FREE) {
-				prev = block->prev_phys;
-				KUNIT_EXPECT_PTR_EQ(test, (void *)&prev->link,
-						    end);
+				prev = tlsf_block_of(block->prev_phys);
+				KUNIT_EXPECT_PTR_EQ(test, block->prev_phys, end);
 				KUNIT_EXPECT_PTR_EQ(test, lab_listed(lab,
 								     tlsf_size(prev)),
 						    prev);
@@ -885,7 +951,7 @@ static void resize_in_place(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, lab_free(lab, b), CHAOS_OK);
 	KUNIT_EXPECT_FALSE(test, tlsf_resize(t, lab->pool, a, 409));
 	KUNIT_EXPECT_TRUE(test, tlsf_resize(t, lab->pool, a, 408));
-	KUNIT_EXPECT_PTR_EQ(test, (void *)&tlsf_next(block)->link, c);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)tlsf_next(block)->payload, c);
 	KUNIT_EXPECT_EQ(test, tlsf_check(t), 0);
 	memset(a, 1, 408);
 	KUNIT_EXPECT_TRUE(test, tlsf_resize(t, lab->pool, a, 300));
@@ -1020,7 +1086,8 @@ static void release_damaged(struct kunit *test)
 	u64 *word = lab->mem;
 	static const unsigned int damaged[] = {
 		0,		/* head */
-		1, 2,		/* next, prev */
+		2048 / 8 - 4,	/* next */
+		2048 / 8 - 3,	/* prev */
 		2048 / 8 - 2,	/* the end's link back */
 	};
 	unsigned int i;
@@ -1034,7 +1101,7 @@ static void release_damaged(struct kunit *test)
 		lab_empty(test, lab);
 	}
 	/* Its list was dropped meanwhile: no list leads to it. */
-	word[1] = 0;
+	word[2048 / 8 - 4] = 0;
 	KUNIT_EXPECT_NULL(test, lab_malloc(lab, 100));
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap.bad_frees), 1);
 	KUNIT_EXPECT_FALSE(test, tlsf_release_pool(&lab->t, lab->pool));
@@ -1174,9 +1241,11 @@ static struct kunit_case chaos_tlsf_cases[] = {
 	KUNIT_CASE(block_header_split),
 	KUNIT_CASE(block_header_absorb),
 	KUNIT_CASE(mapping_insert),
+	KUNIT_CASE(mapping_same),
 	KUNIT_CASE(init),
 	{ .run_case = lab_malloc_case, .name = "malloc" },
 	{ .run_case = lab_free_case, .name = "free" },
+	KUNIT_CASE(front_of_large),
 	KUNIT_CASE(multiple_alloc),
 	KUNIT_CASE(torture),
 	KUNIT_CASE(tlsf_allocator),
