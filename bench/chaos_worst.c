@@ -10,7 +10,8 @@
  * exact where the PMU's are: in QEMU with -icount.  Each is the difference to a
  * call, through the same pointer, of a function that only returns.
  *
- * The patterns, each with as many blocks as fill the pool to two thirds:
+ * The patterns, each but the last two with as many blocks as fill the pool to two
+ * thirds:
  *
  * churn	blocks of random sizes from 16 bytes to 4 KiB; a random one is
  *		freed, or allocated anew
@@ -20,6 +21,10 @@
  *		any two, in random order: all lists, or trees, have something
  * aligned	as churn, with random alignments up to 64 KiB
  * merges	three blocks side by side, the middle one freed last
+ * full		as churn, of sizes up to 64 KiB, aligned or not, with all of the pool
+ *		allocated first: what is freed last is wanted
+ * pieces	nothing is free but what was one block of 512 KiB, freed in pieces:
+ *		what is wanted is longer than any of them
  *
  * Output, for each engine, pool size, pattern and operation:
  *
@@ -51,6 +56,18 @@
 static unsigned long calls = 220000;
 module_param(calls, ulong, 0444);
 MODULE_PARM_DESC(calls, "calls of each pattern that are counted (220000: 1.1 million for each engine and pool)");
+
+static char *engine = "";
+module_param(engine, charp, 0444);
+MODULE_PARM_DESC(engine, "tlsf or evl, and not the other one (both)");
+
+static char *pattern = "";
+module_param(pattern, charp, 0444);
+MODULE_PARM_DESC(pattern, "one of the patterns, and no others (all)");
+
+static unsigned long smallest;
+module_param(smallest, ulong, 0444);
+MODULE_PARM_DESC(smallest, "leave pools smaller than this out (0)");
 
 static unsigned long largest = SZ_1G;
 module_param(largest, ulong, 0444);
@@ -418,6 +435,72 @@ static void worst_merges(struct worst_run *run)
 	}
 }
 
+static void *worst_alloc_any(struct worst_run *run, size_t size)
+{
+	if (worst_random(run, 4))
+		return worst_alloc(run, size);
+	return worst_alloc_aligned(run, size, 16UL << worst_random(run, 13));
+}
+
+/* Fill the pool with blocks of @size and less.  They go with the heap. */
+static void worst_fill(struct worst_run *run, size_t size)
+{
+	for (; size >= 16; size /= 2) {
+		while (chaos_heap_alloc(run->heap, size, GFP_NOWAIT | __GFP_NOWARN))
+			;
+	}
+}
+
+static size_t worst_log_size(struct worst_run *run)
+{
+	size_t size = 16UL << worst_random(run, 12);
+
+	return size + worst_random(run, size);
+}
+
+static void worst_full(struct worst_run *run)
+{
+	unsigned long i, n = 0;
+
+	while (n < run->slots && run->left) {
+		run->block[n] = worst_alloc_any(run, worst_log_size(run));
+		if (!run->block[n++])
+			break;
+	}
+	worst_fill(run, SZ_1K);
+	while (run->left) {
+		i = worst_random(run, n);
+		worst_free(run, run->block[i]);
+		run->block[i] = worst_alloc_any(run, worst_log_size(run));
+	}
+}
+
+#define WORST_WHOLE	SZ_512K
+
+/* Pieces of pages, of a few pages, and of many; then most of it at once. */
+static void worst_pieces(struct worst_run *run)
+{
+	void *whole, *p[8];
+	unsigned int i, k;
+
+	whole = worst_alloc(run, WORST_WHOLE);
+	worst_fill(run, run->pool / 2);
+	worst_free(run, whole);
+	while (run->left) {
+		for (i = 0; i < ARRAY_SIZE(p); i++)
+			p[i] = worst_alloc(run, 16UL << worst_random(run, 13));
+		for (i = 0; i < ARRAY_SIZE(p); i++) {
+			k = worst_random(run, i + 1);
+			swap(p[i], p[k]);
+		}
+		for (i = 0; i < ARRAY_SIZE(p); i++)
+			worst_free(run, p[i]);
+		whole = worst_alloc_any(run, WORST_WHOLE -
+					worst_random(run, SZ_64K));
+		worst_free(run, whole);
+	}
+}
+
 static const struct {
 	const char *name;
 	void (*fn)(struct worst_run *run);
@@ -427,6 +510,8 @@ static const struct {
 	{ "lists", worst_lists },
 	{ "aligned", worst_aligned },
 	{ "merges", worst_merges },
+	{ "full", worst_full },
+	{ "pieces", worst_pieces },
 };
 
 /* ---------------------------------- output -------------------------------- */
@@ -535,8 +620,10 @@ static int worst_run_pool(const char *engine, size_t pool)
 	run.block = kvcalloc(run.slots, sizeof(*run.block), GFP_KERNEL);
 	run.hist = kvcalloc(WORST_OPS, sizeof(*run.hist), GFP_KERNEL);
 	if (run.block && run.hist)
-		for (i = 0, err = 0; i < ARRAY_SIZE(worst_patterns) && !err; i++)
-			err = worst_run_pattern(&run, i);
+		for (i = 0, err = 0; i < ARRAY_SIZE(worst_patterns) && !err; i++) {
+			if (!*pattern || !strcmp(pattern, worst_patterns[i].name))
+				err = worst_run_pattern(&run, i);
+		}
 	kvfree(run.hist);
 	kvfree(run.block);
 	return err;
@@ -554,7 +641,11 @@ static int __init worst_init(void)
 		return -ENODEV;
 	}
 	for (i = 0; i < ARRAY_SIZE(pools); i++) {
-		for (k = 0; k < ARRAY_SIZE(engines) && pools[i] <= largest; k++) {
+		if (pools[i] < smallest || pools[i] > largest)
+			continue;
+		for (k = 0; k < ARRAY_SIZE(engines); k++) {
+			if (*engine && strcmp(engine, engines[k]))
+				continue;
 			err = worst_run_pool(engines[k], pools[i]);
 			if (err) {
 				pr_err("%s, %zu bytes: %pe\n", engines[k],
