@@ -473,17 +473,18 @@ static __always_inline bool chaos_alloc_tlsf(struct chaos_heap *heap,
 
 /* FAST PATH of evl. */
 static __always_inline void *chaos_alloc_evl(struct chaos_heap *heap, size_t size,
-					     gfp_t gfp, unsigned long caller)
+					     size_t align, gfp_t gfp,
+					     unsigned long caller)
 {
 	void *p;
 
 	if (!chaos_is_fast(heap, size, gfp) || unlikely(!size))
-		return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
+		return chaos_alloc_slow(heap, size, align, gfp, caller);
 	preempt_disable();
-	p = evl_alloc(heap, chaos_plain_size(heap, size), CHAOS_MIN_ALIGN);
+	p = evl_alloc(heap, chaos_plain_size(heap, size), align);
 	preempt_enable();
 	if (unlikely(!p))
-		return chaos_alloc_starved(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
+		return chaos_alloc_starved(heap, size, align, gfp, caller);
 	chaos_san_alloc(heap, p, size, gfp);
 	return p;
 }
@@ -562,13 +563,13 @@ chaos_heap_alloc_tlsf(struct chaos_heap *heap, size_t size, gfp_t gfp)
 
 static noinline __kprobes void *chaos_default_alloc_evl(size_t size, gfp_t gfp)
 {
-	return chaos_alloc_evl(chaos_default, size, gfp, _RET_IP_);
+	return chaos_alloc_evl(chaos_default, size, CHAOS_MIN_ALIGN, gfp, _RET_IP_);
 }
 
 static noinline __kprobes void *
 chaos_heap_alloc_evl(struct chaos_heap *heap, size_t size, gfp_t gfp)
 {
-	return chaos_alloc_evl(heap, size, gfp, _RET_IP_);
+	return chaos_alloc_evl(heap, size, CHAOS_MIN_ALIGN, gfp, _RET_IP_);
 }
 
 /**
@@ -671,13 +672,25 @@ chaos_alloc_aligned_tlsf(struct chaos_heap *heap, size_t size, size_t align,
 	return unlikely(due) ? chaos_wake_for(heap, p) : p;
 }
 
+/* FAST PATH of evl, which takes any alignment into account. */
+static noinline __kprobes void *
+chaos_alloc_aligned_evl(struct chaos_heap *heap, size_t size, size_t align, gfp_t gfp)
+{
+	if (unlikely(!is_power_of_2(align)) || unlikely(align > CHAOS_MAX_ALIGN))
+		return chaos_alloc_aligned_rest(heap, size, align, gfp);
+	return chaos_alloc_evl(heap, size, max_t(size_t, align, CHAOS_MIN_ALIGN), gfp,
+			       _RET_IP_);
+}
+
 static __always_inline void *chaos_alloc_aligned_any(struct chaos_heap *heap,
 						     size_t size, size_t align,
 						     gfp_t gfp)
 {
-	return heap->engine == &chaos_tlsf_engine ?
-		chaos_alloc_aligned_tlsf(heap, size, align, gfp) :
-		chaos_alloc_aligned_rest(heap, size, align, gfp);
+	if (heap->engine == &chaos_tlsf_engine)
+		return chaos_alloc_aligned_tlsf(heap, size, align, gfp);
+	if (heap->engine == &chaos_evl_engine)
+		return chaos_alloc_aligned_evl(heap, size, align, gfp);
+	return chaos_alloc_aligned_rest(heap, size, align, gfp);
 }
 
 /**

@@ -20,8 +20,10 @@ struct evl_page *evl_add_block_page(struct evl_heap *evl,
 				    struct evl_bucket *bucket,
 				    unsigned int log2);
 void evl_page_emptied(struct evl_heap *evl, struct evl_page *page);
+void evl_drop_spare(struct evl_heap *evl);
 void *evl_alloc_range(struct evl_heap *evl, size_t size, size_t align);
-void evl_new_peak(struct evl_heap *evl);
+void *evl_alloc_aligned(struct evl_heap *evl, size_t size, size_t align);
+void evl_new_peak(struct evl_heap *evl, size_t held);
 void evl_release_page_range(struct evl_heap *evl, struct evl_page *page,
 			    u32 pages);
 void evl_drain(struct evl_heap *evl);
@@ -39,11 +41,16 @@ static __always_inline struct evl_pool *evl_pool_of(struct evl_heap *evl,
 	return evl->pools[page->slot];
 }
 
+static __always_inline unsigned long
+evl_pool_page_addr(const struct evl_pool *ep, const struct evl_page *page)
+{
+	return (unsigned long)page * EVL_PAGE_SCALE + ep->bias;
+}
+
 static __always_inline unsigned long evl_page_addr(struct evl_heap *evl,
 						   const struct evl_page *page)
 {
-	return (unsigned long)page * EVL_PAGE_SCALE +
-	       evl_pool_of(evl, page)->bias;
+	return evl_pool_page_addr(evl_pool_of(evl, page), page);
 }
 
 /* Readers without the lock see one type or the other. */
@@ -124,12 +131,11 @@ static __always_inline void evl_add_to_bin(u64 *map, struct evl_page **bin,
 		*map |= BIT_ULL(n);
 }
 
-static __always_inline void evl_remove_from_bin(u64 *map, struct evl_page **bin,
-						unsigned int n,
-						struct evl_page *r)
+/* Close the gap that a range between @prev and @next leaves there. */
+static __always_inline void evl_close_gap(u64 *map, struct evl_page **bin,
+					  unsigned int n, struct evl_page *prev,
+					  struct evl_page *next)
 {
-	struct evl_page *prev = r->prev, *next = r->next;
-
 	if (next)
 		next->prev = prev;
 	if (prev) {
@@ -139,6 +145,13 @@ static __always_inline void evl_remove_from_bin(u64 *map, struct evl_page **bin,
 	bin[n] = next;
 	if (!next)
 		*map &= ~BIT_ULL(n);
+}
+
+static __always_inline void evl_remove_from_bin(u64 *map, struct evl_page **bin,
+						unsigned int n,
+						struct evl_page *r)
+{
+	evl_close_gap(map, bin, n, r->prev, r->next);
 }
 
 /* The same for the first one. */
@@ -228,9 +241,9 @@ static __always_inline size_t evl_range_pages(const struct evl_heap *evl)
 	       evl->block_pages;
 }
 
-/* By ranges.  This is chaos_hold(), with one look for all peaks. */
+/* By ranges, or fewer than before.  This is chaos_hold(), with one look for all peaks. */
 static __always_inline void evl_use_pages(struct evl_heap *evl,
-					  struct evl_pool *ep, u32 pages)
+					  struct evl_pool *ep, long pages)
 {
 	struct chaos_heap *heap = evl->heap;
 	size_t held = atomic_long_read(&heap->held) +
@@ -239,7 +252,7 @@ static __always_inline void evl_use_pages(struct evl_heap *evl,
 	ep->used += pages;
 	atomic_long_set(&heap->held, held);
 	if (unlikely(held > evl->watch))
-		evl_new_peak(evl);
+		evl_new_peak(evl, held);
 	chaos_held_now(heap, held);
 }
 
@@ -330,6 +343,14 @@ static __always_inline void *evl_open_range(struct evl_heap *evl,
 	return (void *)addr;
 }
 
+/* A range that is cut from a long one, or hard to find.  @mask: see above. */
+static __always_inline void *evl_alloc_pages(struct evl_heap *evl, size_t size,
+					     size_t align, size_t mask)
+{
+	return mask < EVL_PAGE_SIZE ? evl_alloc_range(evl, size, align) :
+				      evl_alloc_aligned(evl, size, align);
+}
+
 /*
  * A short range: the one that was freed last, or the high part of the shortest
  * short one that is long enough, if the alignment happens to be right.
@@ -340,6 +361,7 @@ static __always_inline void *evl_alloc_short(struct evl_heap *evl, size_t size,
 	u32 pages = (size + EVL_PAGE_SIZE - 1) >> EVL_PAGE_SHIFT, length;
 	size_t mask = evl_range_mask(size, align);
 	struct evl_page *page, *r;
+	struct evl_pool *ep;
 	unsigned long addr;
 	u64 map;
 
@@ -353,15 +375,18 @@ static __always_inline void *evl_alloc_short(struct evl_heap *evl, size_t size,
 		}
 	}
 
+	if (align > EVL_PAGE_SIZE)
+		return evl_alloc_aligned(evl, size, align);
 	map = evl_from_bit(evl->short_map, pages);
 	if (unlikely(!map))
-		return evl_alloc_range(evl, size, align);
+		return evl_alloc_pages(evl, size, align, mask);
 	length = __ffs64(map);
 	r = evl->short_bin[length];
 	page = r + (length - pages);
-	addr = evl_page_addr(evl, page);
+	ep = evl_pool_of(evl, page);
+	addr = evl_pool_page_addr(ep, page);
 	if (unlikely(addr & mask))
-		return evl_alloc_range(evl, size, align);
+		return evl_alloc_aligned(evl, size, align);
 
 	evl_remove_first(&evl->short_map, evl->short_bin, length, r);
 	evl_set_type(r + length - 1, EVL_NONE);
@@ -370,13 +395,13 @@ static __always_inline void *evl_alloc_short(struct evl_heap *evl, size_t size,
 		evl_mark_free(r, length);
 		evl_add_to_bin(&evl->short_map, evl->short_bin, length, r);
 	}
-	evl_use_pages(evl, evl_pool_of(evl, page), pages);
+	evl_use_pages(evl, ep, pages);
 	return evl_open_range(evl, page, pages, align, addr);
 }
 
 /*
- * A short range is not merged before the next one is freed: the next allocation may
- * well be one of its length.
+ * A short range is not merged before the next one is freed, or a page of blocks is
+ * empty: the next allocation may well be one of its length.
  */
 static __always_inline void evl_free_range(struct evl_heap *evl,
 					   struct evl_page *page, void *p)
@@ -397,6 +422,8 @@ static __always_inline void evl_free_range(struct evl_heap *evl,
 	evl->kept_pages = pages;
 	if (kept)
 		evl_merge_kept(evl, kept);
+	else if (unlikely(evl->spare))
+		evl_drop_spare(evl);
 }
 
 /* -- The engine's operations -- */
@@ -442,7 +469,7 @@ static __always_inline void *evl_alloc_locked(struct evl_heap *evl, size_t size,
 		return evl_alloc_block(evl, __fls(ones) + 1);
 	if (likely(size <= (EVL_LONG - 1) << EVL_PAGE_SHIFT))
 		return evl_alloc_short(evl, size, align);
-	return evl_alloc_range(evl, size, align);
+	return evl_alloc_pages(evl, size, align, evl_range_mask(size, align));
 }
 
 /* FAST PATH: chaos_engine.alloc. */

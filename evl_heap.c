@@ -23,8 +23,8 @@
  * ranges are found in a bin of their own, and from 128 MiB on in evl_heap.size_tree;
  * all pools of a heap share these.  Nothing is ever stored in free memory.
  *
- * The short range that was freed last, and the page of blocks that became empty
- * last, are kept as they are, for the next allocation may well want the same.
+ * The short range that was freed last, or the page of blocks that became empty
+ * last, is kept as it is, for the next allocation may well want the same.
  *
  * Locking.  One struct chaos_lock guards everything.  query() and the checks
  * of an NMI that finds the lock taken read the map without it: the entry of
@@ -52,11 +52,17 @@
 #include "evl_heap.h"
 #include "sanitize.h"
 
-/* A request for aligned pages looks at no more ranges that may fit or not. */
-#define EVL_ALIGN_TRIES		16
+/*
+ * A request for aligned pages looks at so many more ranges of the same length that
+ * may fit or not, or at one that is longer: that is a search, and costs as much.
+ */
+#define EVL_ALIGN_TRIES		3
+
+/* No place in a range. */
+#define EVL_NOWHERE		U32_MAX
 
 /* Nodes searched for the long free range that a bad pointer is in: 128 MiB. */
-#define EVL_LOOK_BACK		4096
+#define EVL_LOOK_BACK		(EVL_NR_BINS * sizeof(struct evl_page) >> EVL_NODE_SHIFT)
 
 /* Pages handled by add_pool() before others get a turn. */
 #define EVL_BATCH		256
@@ -67,7 +73,7 @@ static struct evl_range *evl_range_of(struct evl_heap *evl,
 {
 	struct evl_pool *ep = evl_pool_of(evl, page);
 
-	return &ep->range[(page - ep->page) / EVL_LONG];
+	return &ep->range[evl_node_nr(ep, page)];
 }
 
 static __always_inline struct evl_page *evl_range_page(struct rb_node *node)
@@ -106,19 +112,26 @@ static __always_inline void evl_add_to_row(struct evl_heap *evl, struct evl_page
 	evl->rows |= BIT_ULL(nr);
 }
 
-static __always_inline void evl_remove_from_row(struct evl_heap *evl, struct evl_page *r)
+/* Of a range that was @pages long, and whose bin had @prev and @next beside it. */
+static __always_inline void evl_leave_row(struct evl_heap *evl, u32 pages,
+					  struct evl_page *prev,
+					  struct evl_page *next)
 {
-	unsigned int word = evl_row_word(r->pages);
-	unsigned int nr = r->pages / EVL_ROW_SIZE;
+	unsigned int word = evl_row_word(pages), nr = pages / EVL_ROW_SIZE;
 	struct evl_row *row = evl->row[nr];
 
-	evl_remove_from_bin(&row->map[word], evl_row_bins(row, r->pages),
-			    r->pages % EVL_WORD_BITS, r);
+	evl_close_gap(&row->map[word], evl_row_bins(row, pages),
+		      pages % EVL_WORD_BITS, prev, next);
 	if (row->map[word])
 		return;
 	row->words &= ~BIT_ULL(word);
 	if (!row->words)
 		evl->rows &= ~BIT_ULL(nr);
+}
+
+static __always_inline void evl_remove_from_row(struct evl_heap *evl, struct evl_page *r)
+{
+	evl_leave_row(evl, r->pages, r->prev, r->next);
 }
 
 /* Into the size tree; behind those of the same length. */
@@ -156,10 +169,10 @@ static __always_inline void evl_insert_long_range(struct evl_heap *evl,
 		evl_add_to_tree(evl, r, range);
 }
 
+/* The node is left as it is: it means nothing once @r is no free range. */
 static __always_inline void evl_remove_long_range(struct evl_heap *evl,
 						  struct evl_page *r)
 {
-	WRITE_ONCE(evl_range_of(evl, r)->page, NULL);
 	if (likely(r->pages < EVL_NR_BINS))
 		evl_remove_from_row(evl, r);
 	else
@@ -291,12 +304,13 @@ evl_search_size_ge(struct evl_heap *evl, u32 pages)
 EXPORT_SYMBOL_IF_KUNIT(evl_search_size_ge);
 
 /* A free range that is not shorter than @r, and not seen before @r. */
-static struct evl_page *evl_next_range(struct evl_heap *evl, struct evl_page *r)
+static __always_inline struct evl_page *evl_next_range(struct evl_heap *evl,
+						       struct evl_page *r)
 {
 	struct rb_node *node;
 
 	if (r->pages < EVL_NR_BINS)
-		return r->next ?: evl_search_size_ge(evl, r->pages + 1);
+		return r->next ?: evl_search_shortest(evl, r->pages + 1);
 	node = rb_next(&r->range->size_node);
 	return node ? evl_range_page(node) : NULL;
 }
@@ -354,26 +368,30 @@ static noinline void evl_resize_huge_range(struct evl_heap *evl,
 		evl_insert_length(evl, r);
 }
 
-/* From row to row, the node stays. */
+/*
+ * From row to row, the node stays.  As the new bin comes first, words that both share
+ * are not cleared to be set again.
+ */
 static __always_inline void evl_resize_long_range(struct evl_heap *evl,
 						  struct evl_page *r, u32 pages)
 {
+	struct evl_page *prev = r->prev, *next = r->next;
+	u32 old = r->pages;
+
 	if (r->pages >= EVL_NR_BINS) {
 		evl_resize_huge_range(evl, r, pages);
 		return;
 	}
-	evl_remove_from_row(evl, r);
-	evl_set_type(r + r->pages - 1, EVL_NONE);
+	evl_set_type(r + old - 1, EVL_NONE);
 	evl_mark_free(r, pages);
-	if (likely(pages >= EVL_LONG && pages < EVL_NR_BINS)) {
+	if (likely(pages >= EVL_LONG && pages < EVL_NR_BINS))
 		evl_add_to_row(evl, r);
-		return;
-	}
-	WRITE_ONCE(evl_range_of(evl, r)->page, NULL);
-	evl_insert_length(evl, r);
+	else
+		evl_insert_length(evl, r);
+	evl_leave_row(evl, old, prev, next);
 }
 
-/* Move the end of a free range. */
+/* Move the end of a free range; @pages is not what it has. */
 static __always_inline void evl_resize_range(struct evl_heap *evl,
 					     struct evl_page *r, u32 pages)
 {
@@ -407,46 +425,40 @@ evl_split_range(struct evl_heap *evl, struct evl_page *r, u32 at, u32 pages)
 	return page;
 }
 
-/* Where in the @length pages from @r can @pages be aligned?  As high as possible. */
-static bool evl_fits_aligned(struct evl_heap *evl, struct evl_page *r, u32 length,
-			     u32 pages, size_t align, u32 *at)
+/* Where in the @length pages from @r are the highest @pages that are aligned? */
+static __always_inline u32 evl_align_high(struct evl_heap *evl,
+					  const struct evl_page *r, u32 length,
+					  u32 pages, size_t align)
+{
+	unsigned long start = evl_page_addr(evl, r);
+	unsigned long last = start +
+		((unsigned long)(length - pages) << EVL_PAGE_SHIFT);
+
+	return ((last & ~(align - 1)) - start) >> EVL_PAGE_SHIFT;
+}
+
+/* The same where there may be none: EVL_NOWHERE. */
+static __always_inline u32 evl_fit_aligned(struct evl_heap *evl,
+					   const struct evl_page *r, u32 length,
+					   u32 pages, size_t align)
 {
 	unsigned long start = evl_page_addr(evl, r);
 	unsigned long last = start +
 		((unsigned long)(length - pages) << EVL_PAGE_SHIFT);
 
 	last &= ~(align - 1);
-	if (last < start)
-		return false;
-	*at = (last - start) >> EVL_PAGE_SHIFT;
-	return true;
+	return last < start ? EVL_NOWHERE : (last - start) >> EVL_PAGE_SHIFT;
 }
 
-/*
- * The shortest range, @first, does not hold the pages aligned.  One that is
- * longer by the alignment does; and if there is none, try a few of the others.
- */
-static noinline struct evl_page *
-evl_search_aligned(struct evl_heap *evl, struct evl_page *first, u32 pages,
-		   size_t align, u32 *at)
+/* The same for any @length and alignment. */
+static __always_inline u32 evl_fit(struct evl_heap *evl, const struct evl_page *r,
+				   u32 length, u32 pages, size_t align)
 {
-	size_t padded = pages + (align >> EVL_PAGE_SHIFT) - 1;
-	struct evl_page *r;
-	int tries;
-
-	if (padded <= EVL_MAX_PAGES) {
-		r = evl_search_size_ge(evl, padded);
-		if (r && evl_fits_aligned(evl, r, r->pages, pages, align, at))
-			return r;
-	}
-
-	r = first;
-	for (tries = 0; tries < EVL_ALIGN_TRIES; tries++) {
-		r = evl_next_range(evl, r);
-		if (!r || evl_fits_aligned(evl, r, r->pages, pages, align, at))
-			return r;
-	}
-	return NULL;
+	if (length < pages)
+		return EVL_NOWHERE;
+	if (align <= EVL_PAGE_SIZE)
+		return length - pages;
+	return evl_fit_aligned(evl, r, length, pages, align);
 }
 
 /*
@@ -454,24 +466,47 @@ evl_search_aligned(struct evl_heap *evl, struct evl_page *first, u32 pages,
  * type; the others are EVL_NONE.
  */
 static __always_inline struct evl_page *
-evl_reserve_pages(struct evl_heap *evl, u32 pages, size_t align)
+evl_reserve_pages(struct evl_heap *evl, u32 pages)
 {
-	struct evl_page *r;
-	u32 at;
+	struct evl_page *r = evl_search_shortest(evl, pages);
 
 	lockdep_assert_held(&evl->lock.raw);
 
-	r = evl_search_shortest(evl, pages);
-	if (!r)
+	return likely(r) ? evl_split_range(evl, r, r->pages - pages, pages) : NULL;
+}
+
+/*
+ * The same, aligned to more than a page.  If the shortest range does not hold them
+ * so, one that is longer by the alignment does; if there is none, try a few of the
+ * others.
+ */
+static __always_inline struct evl_page *
+evl_reserve_aligned(struct evl_heap *evl, u32 pages, size_t align)
+{
+	size_t padded = pages + (align >> EVL_PAGE_SHIFT) - 1;
+	struct evl_page *first = evl_search_shortest(evl, pages), *r = first;
+	int tries = EVL_ALIGN_TRIES;
+	u32 at, length;
+
+	if (unlikely(!first))
 		return NULL;
-	at = r->pages - pages;
-	if (align > EVL_PAGE_SIZE &&
-	    !evl_fits_aligned(evl, r, r->pages, pages, align, &at)) {
-		r = evl_search_aligned(evl, r, pages, align, &at);
+	at = evl_fit_aligned(evl, r, r->pages, pages, align);
+	if (at == EVL_NOWHERE && padded <= EVL_MAX_PAGES) {
+		r = evl_search_shortest(evl, padded);
+		if (likely(r))
+			at = evl_align_high(evl, r, r->pages, pages, align);
+		else
+			r = first;
+	}
+	while (at == EVL_NOWHERE && tries > 0) {
+		length = r->pages;
+		r = evl_next_range(evl, r);
 		if (!r)
 			return NULL;
+		tries -= r->pages == length ? 1 : EVL_ALIGN_TRIES;
+		at = evl_fit_aligned(evl, r, r->pages, pages, align);
 	}
-	return evl_split_range(evl, r, at, pages);
+	return at == EVL_NOWHERE ? NULL : evl_split_range(evl, r, at, pages);
 }
 
 /* Give back @pages from @page on, all EVL_NONE. */
@@ -497,16 +532,16 @@ EXPORT_SYMBOL_IF_KUNIT(evl_release_page_range);
 /* -- What is used -- */
 
 /* Either the heap holds more than ever before, or the ranges do, or neither. */
-noinline void evl_new_peak(struct evl_heap *evl)
+noinline void evl_new_peak(struct evl_heap *evl, size_t held)
 {
-	size_t held = atomic_long_read(&evl->heap->held);
-	size_t *peak_pages = &evl->ranges.peak_pages;
+	size_t peak = max(evl->heap->peak_held, held);
+	size_t block_bytes = evl->block_pages << EVL_PAGE_SHIFT;
+	size_t range_bytes = max(evl->ranges.peak_pages << EVL_PAGE_SHIFT,
+				 held - block_bytes);
 
-	if (held > evl->heap->peak_held)
-		WRITE_ONCE(evl->heap->peak_held, held);
-	*peak_pages = max(*peak_pages, evl_range_pages(evl));
-	evl->watch = min(evl->heap->peak_held,
-			 (*peak_pages + evl->block_pages) << EVL_PAGE_SHIFT);
+	WRITE_ONCE(evl->heap->peak_held, peak);
+	evl->ranges.peak_pages = range_bytes >> EVL_PAGE_SHIFT;
+	evl->watch = min(peak, range_bytes + block_bytes);
 }
 
 static __always_inline void evl_use_block_page(struct evl_heap *evl,
@@ -576,7 +611,7 @@ static __always_inline void evl_drop_page(struct evl_heap *evl,
 	evl_release_short(evl, page, 1);
 }
 
-static noinline void evl_drop_spare(struct evl_heap *evl)
+noinline void evl_drop_spare(struct evl_heap *evl)
 {
 	struct evl_page *page = evl_spare(evl);
 
@@ -585,36 +620,12 @@ static noinline void evl_drop_spare(struct evl_heap *evl)
 		evl_drop_page(evl, page);
 }
 
-/* Pages of the free range that starts at @page, or of what is kept there. */
-static __always_inline u32 evl_idle_from(const struct evl_page *page,
-					 const struct evl_page *spare)
+/* What is kept at @page is nothing any longer.  A range remains accounted for. */
+static __always_inline void evl_dissolve_kept(struct evl_heap *evl,
+					      struct evl_page *page)
 {
-	if (page->type == EVL_FREE || page->type == EVL_KEPT)
-		return page->pages;
-	return page == spare;
-}
-
-/* The same for what ends where @end starts. */
-static __always_inline u32 evl_idle_before(const struct evl_heap *evl,
-					   const struct evl_page *end,
-					   const struct evl_page *spare)
-{
-	if (evl_ends_free(end - 1))
-		return end[-1].pages;
-	if (evl->kept && evl->kept + evl->kept_pages == end)
-		return evl->kept_pages;
-	return end - 1 == spare;
-}
-
-/* The range @page is neither free nor kept any longer, but part of another one. */
-static __always_inline void evl_dissolve(struct evl_heap *evl,
-					 struct evl_page *page)
-{
-	if (page->type == EVL_FREE) {
-		evl_remove_range(evl, page);
-	} else if (page->type == EVL_KEPT) {
+	if (page->type == EVL_KEPT) {
 		evl_set_type(page, EVL_NONE);
-		evl_unuse_pages(evl, evl_pool_of(evl, page), page->pages);
 		evl->kept = NULL;
 		evl->kept_pages = 0;
 	} else {
@@ -623,72 +634,61 @@ static __always_inline void evl_dissolve(struct evl_heap *evl,
 	}
 }
 
-/* Take @pages out of what would be one free range if @page was not kept. */
-static struct evl_page *evl_reserve_around(struct evl_heap *evl,
-					   struct evl_page *page, u32 pages,
-					   size_t align)
+/*
+ * There is no free range for @pages, but there may be one around what is kept.
+ * Nothing is merged in vain, or only to be split again: what this costs makes the
+ * longest calls.  The pages of evl->kept are used already: *@used.
+ */
+static __always_inline struct evl_page *
+evl_reserve_kept(struct evl_heap *evl, u32 pages, size_t align, u32 *used)
 {
-	struct evl_page *spare = evl_spare(evl), *start = page, *end = page;
-	u32 n, at, tail;
+	struct evl_page *kept = evl->kept ?: evl_spare(evl), *start, *end;
+	u32 nr = evl->kept_pages ?: 1, before, behind, at, tail;
 
-	while ((n = evl_idle_before(evl, start, spare)))
-		start -= n;
-	while ((n = evl_idle_from(end, spare)))
-		end += n;
-	if (end - start < pages ||
-	    !evl_fits_aligned(evl, start, end - start, pages, align, &at))
+	if (!kept)
+		return NULL;
+	end = kept + nr;
+	before = evl_pages_before(kept);
+	behind = evl_pages_behind(end);
+	start = kept - before;
+	at = evl_fit(evl, start, before + nr + behind, pages, align);
+	if (at == EVL_NOWHERE)
 		return NULL;
 
-	for (page = start; page < end; page += n) {
-		n = evl_idle_from(page, spare);
-		evl_dissolve(evl, page);
-	}
-	if (at)
+	*used = evl->kept_pages;
+	evl_dissolve_kept(evl, kept);
+	if (behind)
+		evl_remove_range(evl, end);
+	tail = before + nr + behind - at - pages;
+	if (before && at && at != before)
+		evl_resize_range(evl, start, at);
+	else if (before > at)
+		evl_remove_range(evl, start);
+	else if (before < at)
 		evl_insert_range(evl, start, at);
-	tail = end - start - at - pages;
 	if (unlikely(tail))
 		evl_insert_range(evl, start + at + pages, tail);
 	return start + at;
 }
 
-/* As much as can be free around the @pages that are kept at @page. */
-static size_t evl_room_around(const struct evl_page *page, u32 pages)
+/* *@used of the pages count as used by ranges. */
+static __always_inline struct evl_page *
+evl_take_pages(struct evl_heap *evl, u32 pages, u32 *used)
 {
-	return (size_t)evl_pages_before(page) + pages +
-	       evl_pages_behind(page + pages);
-}
+	struct evl_page *page = evl_reserve_pages(evl, pages);
 
-/*
- * There is no free range for @pages, but there may be one around what is kept.  Whoever
- * finds no memory shall not find out slowly: nothing is merged in vain, or only to
- * be split again.
- */
-static noinline struct evl_page *evl_reserve_kept(struct evl_heap *evl,
-						  u32 pages, size_t align)
-{
-	struct evl_page *page = NULL, *spare = evl_spare(evl);
-	size_t room = 0;
-
-	if (evl->kept)
-		room += evl_room_around(evl->kept, evl->kept_pages);
-	if (spare)
-		room += evl_room_around(spare, 1);
-	if (room < pages)
-		return NULL;
-	if (evl->kept)
-		page = evl_reserve_around(evl, evl->kept, pages, align);
-	if (!page && spare)
-		page = evl_reserve_around(evl, spare, pages, align);
-	return page;
+	*used = 0;
+	return likely(page) ? page :
+		evl_reserve_kept(evl, pages, CHAOS_MIN_ALIGN, used);
 }
 
 static __always_inline struct evl_page *
-evl_take_pages(struct evl_heap *evl, u32 pages, size_t align)
+evl_take_aligned(struct evl_heap *evl, u32 pages, size_t align, u32 *used)
 {
-	struct evl_page *page;
+	struct evl_page *page = evl_reserve_aligned(evl, pages, align);
 
-	page = evl_reserve_pages(evl, pages, align);
-	return likely(page) ? page : evl_reserve_kept(evl, pages, align);
+	*used = 0;
+	return likely(page) ? page : evl_reserve_kept(evl, pages, align, used);
 }
 
 /* A fresh page of blocks at the front of the ring. */
@@ -696,10 +696,14 @@ noinline struct evl_page *
 evl_add_block_page(struct evl_heap *evl, struct evl_bucket *bucket,
 		   unsigned int log2)
 {
-	struct evl_page *page = evl_take_pages(evl, 1, CHAOS_MIN_ALIGN);
+	struct evl_page *page;
+	u32 used;
 
+	page = evl_take_pages(evl, 1, &used);
 	if (unlikely(!page))
 		return NULL;
+	if (unlikely(used))
+		evl_unuse_pages(evl, evl_pool_of(evl, page), used);
 	evl_use_block_page(evl, bucket, page);
 	WRITE_ONCE(page->busy, bucket->empty);
 	evl_set_type(page, log2);
@@ -708,34 +712,61 @@ evl_add_block_page(struct evl_heap *evl, struct evl_bucket *bucket,
 }
 
 /*
- * Keep the page: the next allocation would have to fetch one again.  The one that
- * was kept before goes.
+ * Keep the page: the next allocation would have to fetch one again.  What was kept
+ * before goes.
  */
 noinline void evl_page_emptied(struct evl_heap *evl, struct evl_page *page)
 {
-	struct evl_page *spare = evl_spare(evl);
-
+	if (evl->kept)
+		evl_drop_kept(evl);
+	else
+		evl_drop_spare(evl);
 	evl->spare = page;
-	if (spare)
-		evl_drop_page(evl, spare);
 }
 
 /* -- Blocks of whole pages -- */
 
-/* Not as evl_alloc_short() wants it. */
-noinline void *evl_alloc_range(struct evl_heap *evl, size_t size, size_t align)
+static __always_inline void *evl_use_range(struct evl_heap *evl,
+					   struct evl_page *page, u32 pages,
+					   u32 used, size_t align)
+{
+	struct evl_pool *ep;
+
+	if (unlikely(!page))
+		return NULL;
+	ep = evl_pool_of(evl, page);
+	evl_use_pages(evl, ep, (long)pages - used);
+	return evl_open_range(evl, page, pages, align,
+			      evl_pool_page_addr(ep, page));
+}
+
+/* Aligned to more than a page of the engine. */
+__kprobes noinline void *evl_alloc_aligned(struct evl_heap *evl, size_t size,
+					   size_t align)
 {
 	size_t pages = evl_to_pages(size);
 	struct evl_page *page;
+	u32 used;
 
 	if (unlikely(pages > EVL_MAX_PAGES))
 		return NULL;
-	page = evl_take_pages(evl, pages, evl_range_mask(size, align) + 1);
-	if (unlikely(!page))
+	page = evl_take_aligned(evl, pages, evl_range_mask(size, align) + 1,
+				&used);
+	return evl_use_range(evl, page, pages, used, align);
+}
+
+/* To a page, as all ranges are. */
+__kprobes noinline void *evl_alloc_range(struct evl_heap *evl, size_t size,
+					 size_t align)
+{
+	size_t pages = evl_to_pages(size);
+	struct evl_page *page;
+	u32 used;
+
+	if (unlikely(pages > EVL_MAX_PAGES))
 		return NULL;
-	evl_use_pages(evl, evl_pool_of(evl, page), pages);
-	return evl_open_range(evl, page, pages, align,
-			      evl_page_addr(evl, page));
+	page = evl_take_pages(evl, pages, &used);
+	return evl_use_range(evl, page, pages, used, align);
 }
 
 static void evl_shrink_range(struct evl_heap *evl, struct evl_page *page,
@@ -786,10 +817,10 @@ static bool evl_in_free_range(const struct evl_pool *ep,
 		if (type != EVL_NONE)
 			return type == EVL_FREE || type == EVL_KEPT;
 	}
-	slot = n / EVL_LONG;
+	slot = evl_node_nr(ep, page);
 	for (i = 0; i <= min_t(size_t, slot, EVL_LOOK_BACK); i++) {
 		r = READ_ONCE(ep->range[slot - i].page);
-		if (r && r <= page)
+		if (r && r <= page && READ_ONCE(r->type) == EVL_FREE)
 			return page - r < READ_ONCE(r->pages);
 	}
 	return false;
@@ -1215,7 +1246,7 @@ static size_t evl_meta_size(size_t nr_pages)
 {
 	return sizeof(struct evl_pool) +
 	       (nr_pages + 2) * sizeof(struct evl_page) +
-	       DIV_ROUND_UP(nr_pages, EVL_LONG) * sizeof(struct evl_range);
+	       evl_nr_nodes(nr_pages) * sizeof(struct evl_range);
 }
 
 static void evl_init_map(struct evl_pool *ep)
@@ -1680,6 +1711,9 @@ static int evl_check_kept(struct evl_heap *evl, const struct evl_tally *tally)
 {
 	struct evl_page *spare = evl->spare;
 
+	if (spare && evl->kept)
+		return chaos_unclean(evl->heap,
+				     "evl: a range and a page of blocks are kept");
 	if (tally->kept != evl->kept_pages || !evl->kept != !tally->kept ||
 	    tally->kept >= EVL_LONG)
 		return chaos_unclean(evl->heap,
@@ -1782,7 +1816,8 @@ static int evl_check(struct chaos_heap *heap)
 struct evl_page *evl_reserve_page_range(struct evl_heap *evl, u32 pages,
 					size_t align)
 {
-	return evl_reserve_pages(evl, pages, align);
+	return align > EVL_PAGE_SIZE ? evl_reserve_aligned(evl, pages, align) :
+				       evl_reserve_pages(evl, pages);
 }
 EXPORT_SYMBOL_IF_KUNIT(evl_reserve_page_range);
 

@@ -107,16 +107,22 @@ static_assert(sizeof(struct evl_page) == 8 + 2 * sizeof(void *));
 /**
  * struct evl_range - a long free range
  * @size_node: in evl_heap.size_tree, if there is no bin
- * @page: the range's first page, whose @pages is the key; NULL: not in use
+ * @page: the range's first page, whose @pages is the key; NULL: never used
  *
  * The first pages of two ranges of EVL_LONG pages or more are at least that far
- * apart.  So there is one node for each EVL_LONG pages of the pool, and the
- * number of its first page tells a range which is its own.
+ * apart, and so are their entries in the page map.  So there is one node for each
+ * 2^EVL_NODE_SHIFT bytes of the map, and where the entry of its first page lies
+ * tells a range which is its own.  What is no free range any longer may still have
+ * one that points to it.
  */
 struct evl_range {
 	struct rb_node size_node;
 	struct evl_page *page;
 };
+
+#define EVL_NODE_SHIFT		10
+
+static_assert(EVL_LONG * sizeof(struct evl_page) >= BIT(EVL_NODE_SHIFT));
 
 /*
  * From an entry of the page map to the address of the page: what adds EVL_PAGE_SIZE
@@ -223,8 +229,9 @@ static_assert(!(sizeof(struct evl_bucket) & (sizeof(struct evl_bucket) - 1)));
  * @size_tree: free ranges of EVL_NR_BINS pages or more, by length
  *
  * Every free range is in exactly one bin or in the tree, and no two touch
- * unless they are of two pools.  @kept and @spare are all that is held and not
- * in use: whoever finds no memory has two ranges to merge, and no more.
+ * unless they are of two pools.  @kept or @spare is all that is held and not in
+ * use, and one of them is NULL: whoever finds no memory has one thing to merge with
+ * its neighbours, and no more.
  */
 struct evl_heap {
 	struct chaos_lock lock;
@@ -244,6 +251,18 @@ struct evl_heap {
 	struct evl_row *row[EVL_NR_ROWS];
 	struct rb_root_cached size_tree;
 };
+
+/* Which of evl_pool.range is that of a range that starts at @page? */
+static inline size_t evl_node_nr(const struct evl_pool *ep,
+				 const struct evl_page *page)
+{
+	return ((unsigned long)page - (unsigned long)ep->page) >> EVL_NODE_SHIFT;
+}
+
+static inline size_t evl_nr_nodes(size_t nr_pages)
+{
+	return (nr_pages * sizeof(struct evl_page) >> EVL_NODE_SHIFT) + 1;
+}
 
 static inline struct evl_bucket *evl_bucket_of(struct evl_heap *evl,
 					       unsigned int log2)

@@ -780,6 +780,39 @@ static void stale_continuation(struct kunit *test)
 	lab_expect_whole(test, lab);
 }
 
+/* The node of a long range that is free no longer says nothing. */
+static void stale_node(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_256K);
+	struct evl_page *page;
+	void *p[4], *big;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++)
+		p[i] = lab_alloc(test, lab, SZ_64K);
+	page = lab_page(lab, p[1]);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[1]), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, lab->ep->range[evl_node_nr(lab->ep, page)].page,
+			    page);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[1] + 90 * EVL_PAGE_SIZE), CHAOS_FREED);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[2] + 90 * EVL_PAGE_SIZE), CHAOS_INTERIOR);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[0] + 90 * EVL_PAGE_SIZE), CHAOS_INTERIOR);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[0]), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[2]), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[3]), CHAOS_OK);
+
+	big = lab_alloc(test, lab, SZ_256K);
+	for (i = 1; i < lab->ep->nr_pages; i++)
+		KUNIT_EXPECT_EQ(test, lab_free(lab, big + i * EVL_PAGE_SIZE),
+				CHAOS_INTERIOR);
+	chaos_test_sound(test, lab->heap);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, big), CHAOS_OK);
+	for (i = 0; i < lab->ep->nr_pages; i++)
+		KUNIT_EXPECT_EQ(test, lab_free(lab, big + i * EVL_PAGE_SIZE),
+				CHAOS_FREED);
+	lab_expect_whole(test, lab);
+}
+
 static void alignment(struct kunit *test)
 {
 	static const size_t sizes[] = { 1, 24, 100, 256, 300, 512, 5000 };
@@ -1108,11 +1141,51 @@ static void range_kept(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, lab->evl->kept);
 }
 
-/* It is had by who needs it, together with an empty page that is kept. */
+/* Of a range and an empty page, what was freed last is kept, and nothing else. */
+static void one_thing_kept(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_64K);
+	void *p = lab_alloc(test, lab, 1000), *q = lab_alloc(test, lab, 100);
+	struct evl_page *range = lab_page(lab, p), *page = lab_page(lab, q);
+
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->kept, range);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, q), CHAOS_OK);
+	KUNIT_EXPECT_NULL(test, lab->evl->kept);
+	KUNIT_EXPECT_EQ(test, lab->evl->kept_pages, 0);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->spare, page);
+	KUNIT_EXPECT_EQ(test, range->type, EVL_FREE);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held), EVL_PAGE_SIZE);
+	chaos_test_sound(test, lab->heap);
+
+	p = lab_alloc(test, lab, 1000);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->spare, page);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->kept, lab_page(lab, p));
+	KUNIT_EXPECT_NULL(test, lab->evl->spare);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held),
+			2 * EVL_PAGE_SIZE);
+	chaos_test_sound(test, lab->heap);
+
+	/* A page that is in use again stays, but it is kept no longer. */
+	q = lab_alloc(test, lab, 100);
+	p = lab_alloc(test, lab, 1000);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, q), CHAOS_OK);
+	q = lab_alloc(test, lab, 100);
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->spare, lab_page(lab, q));
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	KUNIT_EXPECT_NULL(test, lab->evl->spare);
+	KUNIT_EXPECT_EQ(test, lab_size(lab, q), 128);
+	chaos_test_sound(test, lab->heap);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, q), CHAOS_OK);
+	lab_expect_whole(test, lab);
+}
+
+/* It is had by who needs it, with what is free on either side. */
 static void range_kept_under_pressure(struct kunit *test)
 {
 	struct lab *lab = lab_new(test, SZ_64K);
-	unsigned int i;
+	unsigned int i, last;
 	void *p, *q;
 
 	for (i = 0; i < 4; i++) {
@@ -1120,8 +1193,9 @@ static void range_kept_under_pressure(struct kunit *test)
 		q = lab_alloc(test, lab, i & 1 ? 1000 : 100);
 		KUNIT_EXPECT_EQ(test, lab_free(lab, i & 2 ? p : q), CHAOS_OK);
 		KUNIT_EXPECT_EQ(test, lab_free(lab, i & 2 ? q : p), CHAOS_OK);
+		last = !(i & 1) == !(i & 2) ? 2 : 1;
 		KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->held),
-				3 * EVL_PAGE_SIZE);
+				last * EVL_PAGE_SIZE);
 		p = chaos_heap_alloc(lab->heap, SZ_64K, GFP_NOWAIT);
 		KUNIT_ASSERT_NOT_NULL(test, p);
 		KUNIT_EXPECT_NULL(test, lab->evl->kept);
@@ -1444,7 +1518,7 @@ static void huge_ranges(struct kunit *test)
 	unsigned int i;
 
 	map = kvcalloc(nr_pages + 2, sizeof(*map), GFP_KERNEL);
-	ep.range = kvcalloc(nr_pages / EVL_LONG, sizeof(*ep.range), GFP_KERNEL);
+	ep.range = kvcalloc(evl_nr_nodes(nr_pages), sizeof(*ep.range), GFP_KERNEL);
 	far.heap = kunit_kzalloc(test, sizeof(*far.heap), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, far.heap);
 	far.heap->low_mark = SIZE_MAX;
@@ -1575,10 +1649,13 @@ do {									\
 	EXPECT_UNCLEAN(lab->evl->bucket[2].use.pages, 2);
 	EXPECT_UNCLEAN(lab->ep->used, 6);
 	EXPECT_UNCLEAN(lab->heap->held.counter, 512);
+
+	/* A page in use may be the spare one, but not if a range is kept. */
+	KUNIT_EXPECT_EQ(test, lab_free(lab, q), CHAOS_OK);
+	EXPECT_UNCLEAN(lab->evl->spare, lab_page(lab, p));
 #undef EXPECT_UNCLEAN
 
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
-	KUNIT_EXPECT_EQ(test, lab_free(lab, q), CHAOS_OK);
 	lab_expect_whole(test, lab);
 }
 
@@ -1599,6 +1676,7 @@ static struct kunit_case evl_cases[] = {
 	KUNIT_CASE(double_free_block),
 	KUNIT_CASE(double_free_range),
 	KUNIT_CASE(stale_continuation),
+	KUNIT_CASE(stale_node),
 	KUNIT_CASE(alignment),
 	KUNIT_CASE(alignment_tight),
 	KUNIT_CASE(alignment_padded),
@@ -1608,6 +1686,7 @@ static struct kunit_case evl_cases[] = {
 	KUNIT_CASE(empty_page_kept),
 	KUNIT_CASE(empty_page_under_pressure),
 	KUNIT_CASE(range_kept),
+	KUNIT_CASE(one_thing_kept),
 	KUNIT_CASE(range_kept_under_pressure),
 	KUNIT_CASE(pools_do_not_merge),
 	KUNIT_CASE(release_pool),
