@@ -413,6 +413,7 @@ static __always_inline bool chaos_has_class(const struct chaos_heap *heap, size_
 {
 	size_t max = MI_BIN_MAX_SIZE - chaos_redzone(heap);
 
+	/* data_race(): as above */
 	return data_race(heap->fast_max) && chaos_is_fast_up_to(heap, max, size, gfp);
 }
 

@@ -295,8 +295,8 @@ evl_search_shortest(struct evl_heap *evl, u32 pages)
 	return evl_search_long(evl, pages);
 }
 
-/* The same out of line, for those who are not in a hurry. */
-VISIBLE_IF_KUNIT noinline struct evl_page *
+/* The same, for the tests. */
+VISIBLE_IF_KUNIT struct evl_page * __maybe_unused
 evl_search_size_ge(struct evl_heap *evl, u32 pages)
 {
 	return evl_search_shortest(evl, pages);

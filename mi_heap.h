@@ -304,7 +304,7 @@ static __always_inline unsigned int mi_context_level(void)
 #define mi_tag_of_cpu(cpu)	((unsigned long)per_cpu_offset(cpu))
 #else
 #define mi_cpu_tag()		0UL
-#define mi_tag_of_cpu(cpu)	0UL
+#define mi_tag_of_cpu(cpu)	((void)(cpu), 0UL)
 #endif
 
 static __always_inline unsigned long mi_level_tag(unsigned int level)
