@@ -576,6 +576,16 @@ static noinline __kprobes void mi_theap_shed(struct mi_theap *theap)
 
 /* -------------------------------- retirement ------------------------------ */
 
+/* Is it worth while to keep pages of that size when they are empty? */
+static __kprobes bool mi_may_retire(const struct mi_theap *theap,
+				    const struct mi_page *page)
+{
+	const struct mi_heap *mi = theap->heap->priv;
+
+	return mi_page_bytes(page) <= READ_ONCE(mi->retire_max) &&
+	       READ_ONCE(theap->heap->options.retire_delay);
+}
+
 /*
  * The last block of an owned page has been freed.  The only page of its queue is
  * kept for a while: the next allocation would need it back.
@@ -585,7 +595,7 @@ noinline __kprobes void mi_page_retire(struct mi_page *page)
 	struct mi_theap *theap = page->theap;
 	struct mi_queue *q = &theap->queue[page->bin];
 
-	if (q->first != q->last || !READ_ONCE(theap->heap->options.retire_delay)) {
+	if (q->first != q->last || !mi_may_retire(theap, page)) {
 		mi_theap_let_go(theap, page);		/* model: retire */
 		return;
 	}

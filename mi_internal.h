@@ -55,6 +55,7 @@ struct mi_events {
  * @cache_limit: theaps that find @cached above it let pages go
  * @tell_batch: bytes that a theap may leave untold, in either direction
  * @page_max: bytes that a page of several blocks may have
+ * @retire_max: pages of more bytes are given back as soon as they are empty
  * @events: statistics
  * @bin: for each bin
  */
@@ -66,6 +67,7 @@ struct mi_heap {
 	size_t cache_limit;
 	long tell_batch;
 	size_t page_max;
+	size_t retire_max;
 	struct mi_events __percpu *events;
 	struct mi_bin_state bin[MI_BINS];
 };

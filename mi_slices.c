@@ -40,6 +40,8 @@
 #define MI_PAIRED_MAX		SZ_8K
 /* A page of several blocks has at most this share of the heap. */
 #define MI_PAGE_SHARE_SHIFT	6
+/* A page that is kept while it is empty has at most this share, or 64 KiB. */
+#define MI_RETIRE_SHARE_SHIFT	9
 /* A class that has this many pages gets larger ones. */
 #define MI_PAGES_PER_STEP	2
 
@@ -525,6 +527,8 @@ static void mi_update_limits(struct chaos_heap *heap)
 	/* What is untold is a sixteenth of it at most for each level. */
 	WRITE_ONCE(mi->tell_batch, limit / (16 * num_possible_cpus()));
 	WRITE_ONCE(mi->page_max, bytes >> MI_PAGE_SHARE_SHIFT);
+	WRITE_ONCE(mi->retire_max,
+		   max(bytes >> MI_RETIRE_SHARE_SHIFT, CHAOS_UNIT_SIZE));
 }
 
 int mi_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)

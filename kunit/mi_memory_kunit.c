@@ -303,6 +303,30 @@ static void mi_retired_in_use(struct kunit *test)
 	mi_end_heap(test, heap);
 }
 
+/* A large page is worth more than the time that it takes to get it back. */
+static void mi_retired_large(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_make_heap(test, CHAOS_HARDENING_1);
+	struct mi_heap *mi = heap->priv;
+	struct mi_theap *theap;
+	struct mi_page *page;
+	unsigned int i;
+
+	migrate_disable();
+	theap = this_cpu_ptr(heap->theaps) + MI_TASK;
+	for (i = 0; i < 2; i++) {
+		void *p = mi_take(test, heap, i ? SZ_256K : SZ_32K);
+
+		page = mi_test_page(p);
+		KUNIT_EXPECT_EQ(test, mi_page_bytes(page) > mi->retire_max, i);
+		chaos_heap_free(heap, p);
+		KUNIT_EXPECT_EQ(test, page->slices == 0, i);
+		KUNIT_EXPECT_PTR_EQ(test, page->theap, i ? NULL : theap);
+	}
+	migrate_enable();
+	mi_end_heap(test, heap);
+}
+
 /* Make the theap look as if the generic path had not been taken for long. */
 static void mi_make_idle(struct mi_theap *theap)
 {
@@ -544,6 +568,7 @@ static struct kunit_case mi_memory_cases[] = {
 	KUNIT_CASE(mi_push_list_twice),
 	KUNIT_CASE(mi_retired_for_a_while),
 	KUNIT_CASE(mi_retired_in_use),
+	KUNIT_CASE(mi_retired_large),
 	KUNIT_CASE(mi_idle_theap),
 	KUNIT_CASE(mi_no_delay),
 	KUNIT_CASE(mi_cache_is_limited),
