@@ -24,6 +24,7 @@ import re
 import statistics
 import subprocess
 import sys
+import textwrap
 
 LINE = re.compile(r"(chaos_bench|chaos_worst): (\w+): (.*)")
 FIGURES = ("mean", "p50", "p99", "p999", "max")
@@ -185,8 +186,49 @@ class Ground:
 
 # --- targets -------------------------------------------------------------------
 
+# Why targets are missed, as far as is known, and what was tried.
+WHY = {
+    "mimalloc, pair: of kmalloc's":
+        "kmalloc takes 221 instructions there, a quarter of which is 55. Of our 32 + 38, "
+        "the tests of a wrong pointer (7), of a double free (4) and of a damaged list (2) "
+        "stay. Gone are a third list per page, the block's index, the owner's address, "
+        "a load of the page's slice, and stack frames: it was 47 + 112.",
+    "mimalloc, 256 + 256, up to 1 KiB: instructions":
+        "70 are those of the fast paths. The rest is pages: 256 blocks of 1 KiB "
+        "need 17, and to take, fill, leave, take back and give back one costs about 1,300. "
+        "Pages that grow faster: 143, and churn holds 1.59 of its live bytes in place of 1.50. "
+        "To leave a page and take it back cost 390 + 335, and costs 294 + 202.",
+    "mimalloc, churn: p99, of kmalloc's":
+        "One allocation in ten finds its page full and goes to the next one "
+        "(up to 294), one free in ten takes a full page back (202). With slices of 32 KiB "
+        "it was less than one in a hundred, but churn held 2.07 of its live bytes.",
+    "mimalloc, churn at steady state: held / live":
+        "31 blocks of each class are live on the average, and at times 50: the class "
+        "keeps what it has needed then. A simulation gives 1.37 with the smallest pages, and 1.31 "
+        "if the page that was claimed last comes first; each at a page switch for every "
+        "third or fourth allocation. It was 2.07; kmalloc has 1.41.",
+    "mimalloc, producer, 64 B: throughput, of kmalloc's":
+        "In Linux 7.2, kfree() puts the pointer into an array of its CPU "
+        "and leaves the block alone. A foreign free here writes the link into the block, which "
+        "is in the other CPU's cache, and takes one cmpxchg. Frees of several blocks by one cmpxchg "
+        "are there for chaos_free_bulk(); to collect single ones was not tried.",
+    "mimalloc, pair, up to 1 KiB: time, of kmalloc's":
+        "In User-mode Linux there are no static keys, and calls go through registers; "
+        "see Documentation/native.rst.",
+    "tlsf, worst case: instructions of a call":
+        "Allocation and free are within it. Aligned allocations cut twice; up to 265 "
+        "while memory is at hand, up to 472 on a nearly full pool of 1 MiB. It was 513.",
+    "evl, worst case, 64 MiB: instructions of a call":
+        "Allocation (396) and free (344) are within it. Aligned allocations "
+        "of more than 512 bytes on a full pool look at up to five ranges: 474. It was 1,093.",
+}
+
+
 class Target:
-    """A row of the table of targets; ratio 1 and below is met."""
+    """
+    A row of the table of targets; ratio 1 and below is met.  Why a target is known to
+    be missed stands in WHY.
+    """
 
     def __init__(self, what, limit, value, goal, more=False, form="{:.2f}"):
         self.what = what
@@ -229,13 +271,13 @@ def icount_targets(g):
     count = "{:.0f}"
     yield Target("mimalloc, pair, 8 B to 1 KiB: instructions", "<= 70",
                  worst_of(g.both("pair", MIMALLOC, s) for s in small), 70, form=count)
-    yield Target("the same, of kmalloc's", "<= 0.25",
+    yield Target("mimalloc, pair: of kmalloc's", "<= 0.25",
                  against_kmalloc(g, "pair", MIMALLOC, small), .25)
     yield Target("mimalloc, 256 + 256, up to 1 KiB: instructions", "<= 100",
                  worst_of(g.both("batch", MIMALLOC, s) for s in small), 100, form=count)
-    yield Target("the same, of kmalloc's", "<= 0.35",
+    yield Target("mimalloc, 256 + 256: of kmalloc's", "<= 0.35",
                  against_kmalloc(g, "batch", MIMALLOC, small), .35)
-    yield Target("the same, 2 to 8 KiB", "<= 0.40",
+    yield Target("mimalloc, 256 + 256, 2 to 8 KiB: of kmalloc's", "<= 0.40",
                  against_kmalloc(g, "batch", MIMALLOC, pair), .4)
     yield Target("mimalloc, churn: mean, of kmalloc's", "<= 0.35",
                  against_kmalloc(g, "churn", MIMALLOC, [0]), .35)
@@ -249,7 +291,7 @@ def icount_targets(g):
     mine, other = (g.memory.get(("trace", p), {}) for p in (MIMALLOC, "kmalloc"))
     yield Target("mimalloc, trace: held / live at the peak", "<= 1.15",
                  ratio(mine.get("peak_held"), mine.get("peak_live")), 1.15)
-    yield Target("the same: held, of what kmalloc holds", "< 1",
+    yield Target("mimalloc, trace: held, of what kmalloc holds", "< 1",
                  ratio(mine.get("peak_held"), other.get("peak_held")), 1)
     yield Target("tlsf, churn: instructions", "<= 230",
                  g.both("churn", TLSF), 230, form=count)
@@ -386,6 +428,14 @@ def targets_table(g):
              "-" if t.ratio is None else f"{t.ratio:.2f}", t.verdict()]
             for t in targets]
     return ["what", "target", "measured", "measured / target", "verdict"], rows
+
+
+def missed(g):
+    """A sentence or two about each target that is missed."""
+    for t in TARGETS.get(g.name, lambda g: [])(g):
+        if t.verdict() == "missed":
+            yield (f"{t.what}: {t.text}, missed by {(t.ratio - 1) * 100:.0f} %. "
+                   f"{WHY.get(t.what, 'Why is not known.')}")
 
 
 def tables_of(g):
@@ -593,6 +643,7 @@ def write_html(grounds, plots, path):
                 page.append(f"<details{state}><summary>{html.escape(title)}"
                             "</summary>")
                 page += [*html_table(head, rows), "</details>"]
+        page += [f"<p>{html.escape(text)}</p>" for text in missed(g)]
         page += [f"<p><img src=\"{name}\" alt=\"{name}\"></p>"
                  for name in plots[g.name]]
     path.write_text("\n".join(page) + "\n</body></html>\n")
@@ -621,6 +672,8 @@ def main():
         for title, (head, rows) in tables_of(g):
             if rows:
                 print_table(title, head, rows)
+        for text in missed(g):
+            print("\n" + textwrap.fill(text, 92))
         for failure in g.failed:
             print(f"failed: {failure}")
         if g.noisy:
