@@ -25,7 +25,6 @@
 
 #include <linux/atomic.h>
 #include <linux/cache.h>
-#include <linux/cpumask.h>
 #include <linux/export.h>
 #include <linux/kprobes.h>
 #include <linux/mm.h>
@@ -36,6 +35,7 @@
 #include <linux/siphash.h>
 #include <linux/string.h>
 
+#include "busy.h"
 #include "compat.h"
 #include "harden.h"
 #include "pool.h"
@@ -56,17 +56,6 @@
 struct chaos_trailer {
 	unsigned long slack;
 	unsigned long canary;
-};
-
-/**
- * struct chaos_busy - who is changing a block right now; per CPU
- * @begun: how many have begun on this CPU
- * @ended: how many have ended on this CPU; who begins on one CPU may end on
- *	another, so only sums over all CPUs mean something
- */
-struct chaos_busy {
-	unsigned long begun;
-	unsigned long ended;
 };
 
 DEFINE_STATIC_KEY_FALSE(chaos_hardened_key);
@@ -111,17 +100,14 @@ static unsigned long chaos_canary(const struct chaos_heap *heap, const void *p,
 	return siphash_2u64((unsigned long)p, slack, &key);
 }
 
-/* The smp_wmb() of both pair with those in chaos_look(). */
 void chaos_harden_begin(struct chaos_heap *heap)
 {
-	this_cpu_inc(heap->busy->begun);
-	smp_wmb();	/* who sees a change to come sees that it has begun */
+	chaos_busy_begin(heap->busy);
 }
 
 void chaos_harden_end(struct chaos_heap *heap)
 {
-	smp_wmb();	/* who sees that it has ended sees what was changed */
-	this_cpu_inc(heap->busy->ended);
+	chaos_busy_end(heap->busy);
 }
 
 void chaos_harden_lay(struct chaos_heap *heap, void *p, size_t usable,
@@ -176,26 +162,6 @@ enum chaos_verdict chaos_harden_bury(struct chaos_heap *heap, void *p,
 
 /* ---------------------------------- checking ------------------------------ */
 
-static unsigned long chaos_begun(const struct chaos_heap *heap)
-{
-	unsigned long sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(heap->busy, cpu)->begun);
-	return sum;
-}
-
-static unsigned long chaos_ended(const struct chaos_heap *heap)
-{
-	unsigned long sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(heap->busy, cpu)->ended);
-	return sum;
-}
-
 static bool chaos_is_damaged(struct chaos_heap *heap, const void *p)
 {
 	struct chaos_pool *pool = chaos_pool_of(p);
@@ -209,25 +175,16 @@ static bool chaos_is_damaged(struct chaos_heap *heap, const void *p)
 	return !intact;
 }
 
-/*
- * Is the block at @p damaged?  *@sure: nobody was changing any block meanwhile.
- *
- * The ends are read before the begins: if the sums are the same, everybody who
- * had begun has ended.
- */
+/* Is the block at @p damaged?  *@sure: nobody was changing any block meanwhile. */
 static bool chaos_look(struct chaos_heap *heap, const void *p, bool *sure)
 {
-	unsigned long ended, begun;
-	bool damaged;
+	unsigned long begun;
+	bool damaged, quiet;
 
 	preempt_disable();
-	ended = chaos_ended(heap);
-	smp_rmb();	/* pairs with chaos_harden_end() */
-	begun = chaos_begun(heap);
-	smp_rmb();	/* the block is looked at after that */
+	quiet = chaos_busy_none(heap->busy, &begun);
 	damaged = chaos_is_damaged(heap, p);
-	smp_rmb();	/* pairs with chaos_harden_begin() */
-	*sure = begun == ended && chaos_begun(heap) == begun;
+	*sure = quiet && chaos_busy_none_since(heap->busy, begun);
 	preempt_enable();
 	return damaged;
 }

@@ -352,26 +352,6 @@ static void mi_tour_pages(struct mi_tour *tour)
 
 /* ------------------------------- the slices ------------------------------- */
 
-static unsigned long mi_sum_begun(struct mi_heap *mi)
-{
-	unsigned long sum = 0;
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(mi->events, cpu)->begun);
-	return sum;
-}
-
-static unsigned long mi_sum_done(struct mi_heap *mi)
-{
-	unsigned long sum = 0;
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(mi->events, cpu)->done);
-	return sum;
-}
-
 /**
  * struct mi_sum - what the slices add up to
  * @used: whose bits are set
@@ -403,27 +383,19 @@ static void mi_sum_pool(struct mi_pool *mp, struct mi_sum *sum)
 	}
 }
 
-/*
- * The sums are true if no page was being taken or given back when they were
- * begun (all operations that had begun were done), and none began meanwhile.
- */
+/* The sums are true if no page was taken or given back meanwhile. */
 static bool mi_sum_slices(struct chaos_heap *heap, struct mi_sum *sum)
 {
 	struct mi_heap *mi = heap->priv;
-	unsigned long done = mi_sum_done(mi), begun;
+	unsigned long begun;
 	struct mi_pool *mp;
 
-	/* Done is read first: what is done has begun.  Pairs with mi_begin(). */
-	smp_rmb();
-	begun = mi_sum_begun(mi);
-	if (begun != done)
+	if (!chaos_busy_none(&mi->events->busy, &begun))
 		return false;
-	smp_rmb();	/* pairs with mi_end() */
 	*sum = (struct mi_sum){ .held = atomic_long_read(&heap->held) };
 	list_for_each_entry(mp, &mi->pools, list)
 		mi_sum_pool(mp, sum);
-	smp_rmb();	/* pairs with mi_begin() */
-	return mi_sum_begun(mi) == begun;
+	return chaos_busy_none_since(&mi->events->busy, begun);
 }
 
 static int mi_check_sum(struct chaos_heap *heap, const struct mi_sum *sum)

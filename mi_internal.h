@@ -12,6 +12,7 @@
 #include <linux/minmax.h>
 #include <linux/rculist.h>
 
+#include "busy.h"
 #include "mi_heap.h"
 
 /**
@@ -28,8 +29,7 @@ struct mi_bin_state {
 
 /**
  * struct mi_events - what a CPU has done that is not a theap's alone
- * @begun: page allocations and give-backs
- * @done: those of them that are complete
+ * @busy: pages that are being taken or given back
  * @foreign_frees: for each bin, blocks taken over from thread_free
  * @single_frees: blocks of bin 0
  * @abandoned: for each bin, pages made LISTED
@@ -38,8 +38,7 @@ struct mi_bin_state {
  * this_cpu_add() only: any level may interrupt any other.
  */
 struct mi_events {
-	unsigned long begun;
-	unsigned long done;
+	struct chaos_busy busy;
 	u64 single_frees;
 	u64 foreign_frees[MI_BINS];
 	u64 abandoned[MI_BINS];

@@ -347,22 +347,6 @@ mi_find_slices(struct chaos_heap *heap, unsigned int bin, size_t block_size,
 	return NULL;
 }
 
-/*
- * A page is being taken or given back.  The barriers pair with mi_sum_slices(),
- * which compares only what is complete.
- */
-static __always_inline void mi_begin(struct mi_heap *mi)
-{
-	this_cpu_inc(mi->events->begun);
-	smp_wmb();	/* who sees a change sees that it has begun */
-}
-
-static __always_inline void mi_end(struct mi_heap *mi)
-{
-	smp_wmb();	/* who sees that it is done sees the change */
-	this_cpu_inc(mi->events->done);
-}
-
 static __kprobes void mi_count_new_page(struct mi_bin_state *bin)
 {
 	int pages = atomic_inc_return(&bin->pages);
@@ -384,7 +368,7 @@ __kprobes struct mi_page *mi_page_alloc(struct chaos_heap *heap,
 	struct mi_heap *mi = heap->priv;
 	struct mi_page *page = NULL;
 
-	mi_begin(mi);
+	chaos_busy_begin(&mi->events->busy);
 	for (fit = first; !page && fit < MI_FITS; fit++)
 		page = mi_find_slices(heap, bin, block_size, align, fit, true);
 	if (nr_node_ids > 1)
@@ -393,7 +377,7 @@ __kprobes struct mi_page *mi_page_alloc(struct chaos_heap *heap,
 					      false);
 	if (page)
 		mi_count_new_page(&mi->bin[bin]);
-	mi_end(mi);
+	chaos_busy_end(&mi->events->busy);
 	return page;
 }
 
@@ -415,7 +399,7 @@ __kprobes void mi_page_free(struct chaos_heap *heap, struct mi_page *page)
 	else
 		this_cpu_inc(mi->events->single_frees);
 
-	mi_begin(mi);
+	chaos_busy_begin(&mi->events->busy);
 	WRITE_ONCE(page->capacity, 0);
 	WRITE_ONCE(page->limit, 0);
 	atomic64_set(&page->thread_free, 0);		/* model: give-back */
@@ -426,7 +410,7 @@ __kprobes void mi_page_free(struct chaos_heap *heap, struct mi_page *page)
 	mi_slices_put(mp, page - mp->page, slices);	/* model: slices-put */
 	chaos_unhold_atomic(heap, (size_t)slices << mp->pool->slice_shift);
 	atomic_dec(&mi->bin[bin].pages);
-	mi_end(mi);
+	chaos_busy_end(&mi->events->busy);
 
 	/* Last: what prints may allocate. */
 	if (unlikely(!intact))
