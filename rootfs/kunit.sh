@@ -4,23 +4,14 @@
 #
 # Runs the KUnit suites. The suites choose their engines themselves, except for
 # those of the API, which test the default heap: they run again with the module
-# loaded for each of the other allocators. Each run stands between two
-# marks in the log; tools/check.sh parses what is between them.
+# loaded for each of the other allocators.
 
 . /chaos/lib.sh
-
-GLOB=/sys/module/kunit/parameters/filter_glob
 
 # run ALLOCATOR SUITES
 run()
 {
-	log "chaos_run: begin $1"
-	printf '%s' "$2" >"$GLOB"
-	if insmod /modules/chaos_alloc.ko allocator="$1"; then
-		insmod /modules/chaos_kunit.ko && rmmod chaos_kunit
-		rmmod chaos_alloc
-	fi
-	log "chaos_run: end $1"
+	run_kunit "$1" "$2" chaos_kunit allocator="$1"
 }
 
 suites=$(option suites '*')

@@ -55,6 +55,26 @@ fair_server_off()
 
 # --- test suites ----------------------------------------------------------------
 
+# run_kunit NAME SUITES MODULE [PARAMETER...]: the suites of a module, with chaos_alloc.ko
+# loaded with these parameters. tools/check.sh parses what is between the marks.
+run_kunit()
+{
+	run_name=$1
+	run_module=$3
+	log "chaos_run: begin $run_name"
+	printf '%s' "$2" >/sys/module/kunit/parameters/filter_glob
+	shift 3
+	run_status=0
+	if insmod /modules/chaos_alloc.ko "$@"; then
+		insmod "/modules/$run_module.ko" && rmmod "$run_module" || run_status=1
+		rmmod chaos_alloc || run_status=1
+	else
+		run_status=1
+	fi
+	log "chaos_run: end $run_name"
+	return $run_status
+}
+
 # fail TEXT: a reason, which KTAP wants before the line of the case
 fail()
 {

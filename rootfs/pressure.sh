@@ -64,22 +64,11 @@ counted()
 		"$(shrinker_of count)"
 }
 
-# Blocks that were just freed may be kept for a while by the CPU that freed them.
-wait_counted()
+# wait_for NUMBER COMMAND: until it prints no less, ten seconds at most
+wait_for()
 {
 	tries=0
-	while [ "$(counted)" -lt "$1" ]; do
-		tries=$((tries + 1))
-		[ $tries -lt 100 ] || return
-		sleep 0.1
-	done
-}
-
-# wait_free KIB: so much is free in the end, after a grace period
-wait_free()
-{
-	tries=0
-	while [ "$(free_kib)" -lt "$1" ]; do
+	while [ "$("$2")" -lt "$1" ]; do
 		tries=$((tries + 1))
 		[ $tries -lt 100 ] || return
 		sleep 0.1
@@ -90,7 +79,7 @@ wait_free()
 ask_shrinker()
 {
 	want=$(((MIB - 1) * 1048576 / $(stat_of page_size)))
-	wait_counted $want || fail "$(counted) pages offered, not $want" || return
+	wait_for $want counted || fail "$(counted) pages offered, not $want" || return
 	[ "$(stat_of returns)" -eq 0 ] ||
 		fail "returned without need: $(cat $STATS)" || return
 	before=$(free_kib)
@@ -103,7 +92,8 @@ ask_shrinker()
 		echo "0 ${node##*node} $want" >"$(shrinker_of scan)"
 	done
 	all_returned || fail "left: $(cat $STATS)" || return
-	wait_free $((before + (MIB - 1) * 1024 * 9 / 10)) ||
+	# Not before a grace period is over
+	wait_for $((before + (MIB - 1) * 1024 * 9 / 10)) free_kib ||
 		fail "$(free_kib) KiB are free, $before were before"
 }
 
@@ -126,7 +116,7 @@ fill_until_returned()
 
 squeeze()
 {
-	wait_counted 1 || fail "nothing is offered" || return
+	wait_for 1 counted || fail "nothing is offered" || return
 	sleep 1
 	[ "$(stat_of returns)" -eq 0 ] ||
 		fail "returned without need: $(cat $STATS)" || return
