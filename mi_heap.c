@@ -42,6 +42,8 @@
 #define MI_EXTEND_MAX		64
 /* Pages that one allocation lets go at most when too much is kept. */
 #define MI_SHED_PAGES		4
+/* Bins that one visit to the generic path looks through for empty pages. */
+#define MI_EXPIRE_BINS		8
 /* When memory is scarce, blocks up to four times as large will do. */
 #define MI_SCRAPE_BINS		(2U << MI_STEP_SHIFT)
 /* Pages that are let go at most while interrupts are off. */
@@ -602,26 +604,36 @@ noinline __kprobes void mi_page_retire(struct mi_page *page)
 	page->frees |= MI_RETIRED;
 }
 
+/* Give a page back that is empty for the second time; others may have emptied it. */
+static __kprobes void mi_page_expire(struct mi_theap *theap, struct mi_page *page)
+{
+	page->frees &= ~MI_RETIRED;
+	if (mi_page_live(page))
+		page->due = false;
+	else if (!page->due)
+		page->due = true;
+	else
+		mi_theap_let_go(theap, page);
+}
+
 /*
- * Give pages back that are empty for the second time that they are looked at;
- * others may have emptied them.  One for each bin: that bounds the time, and the
+ * Look at the first page of each bin, some bins at a time: that bounds the time.  The
  * others of a queue come first some day, or are shed.
  */
 static noinline __kprobes void mi_theap_expire(struct mi_theap *theap)
 {
-	struct mi_page *page;
-	unsigned int bin;
+	unsigned int bin = theap->sweep, n;
 
-	for_each_set_bit(bin, theap->bins, MI_BINS) {
-		page = theap->queue[bin].first;
-		page->frees &= ~MI_RETIRED;
-		if (mi_page_live(page))
-			page->due = false;
-		else if (!page->due)
-			page->due = true;
-		else
-			mi_theap_let_go(theap, page);
+	for (n = 0; n < MI_EXPIRE_BINS; n++) {
+		bin = find_next_bit(theap->bins, MI_BINS, bin);
+		if (bin >= MI_BINS)
+			break;
+		mi_page_expire(theap, theap->queue[bin++].first);
 	}
+	theap->sweep = bin;
+	if (n == MI_EXPIRE_BINS)
+		return;		/* and go on next time */
+	theap->sweep = 0;
 	theap->retire_at = 0;
 	if (theap->pages)
 		mi_theap_look_later(theap);

@@ -198,6 +198,7 @@ struct mi_queue {
  * @bins: a bit for each queue that is not empty
  * @stamp: jiffies when the generic path was last taken
  * @retire_at: jiffies when empty pages are looked for next; 0: there are no pages
+ * @sweep: the bin that is looked at next then
  * @hand: the bin that mi_theap_shed() takes a page from next
  * @busy: NMI level only: an NMI is inside; a nested one, or a checker on this
  *	CPU, must keep out
@@ -219,6 +220,7 @@ struct mi_theap {
 	DECLARE_BITMAP(bins, MI_BINS);
 	unsigned long stamp;
 	unsigned long retire_at;
+	unsigned int sweep;
 	unsigned int hand;
 	bool busy;
 };
