@@ -296,7 +296,7 @@ evl_search_shortest(struct evl_heap *evl, u32 pages)
 }
 
 /* The same, for the tests. */
-VISIBLE_IF_KUNIT struct evl_page * __maybe_unused
+VISIBLE_IF_KUNIT __maybe_unused struct evl_page *
 evl_search_size_ge(struct evl_heap *evl, u32 pages)
 {
 	return evl_search_shortest(evl, pages);
