@@ -9,6 +9,7 @@
 
 #include "common.h"
 #include "../engine.h"
+#include "../sanitize.h"
 
 CHAOS_TEST_ENGINE_PARAM();
 
@@ -351,6 +352,32 @@ static void collect_returns(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
+/* Bytes of the pool that frees look into first; 0 if they look blocks up anyway. */
+static void grow_expect_main(struct kunit *test, struct chaos_heap *heap, size_t size)
+{
+	const struct chaos_pool *pool = READ_ONCE(heap->main_pool);
+
+	if (!chaos_test_mimalloc(test) || CHAOS_SAN_KMEMLEAK)
+		size = 0;
+	KUNIT_EXPECT_EQ(test, pool->size, size);
+}
+
+/* It is the largest pool, also after another one has come, or it has gone. */
+static void main_pool(struct kunit *test)
+{
+	struct chaos_heap *heap = grow_heap(test, GROW_MAX);
+	LLIST_HEAD(blocks);
+
+	grow_expect_main(test, heap, GROW_RESERVE);
+	grow_full(test, heap, &blocks);
+	grow_expect_main(test, heap, GROW_MAX / 2);
+	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
+	chaos_heap_collect(heap, true);
+	grow_expect_small(test, heap);
+	grow_expect_main(test, heap, GROW_RESERVE);
+	chaos_test_idle(test, heap, 0);
+}
+
 /* Memory of the reserve and of the caller stays, however idle it is. */
 static void keeps_reserve(struct kunit *test)
 {
@@ -541,6 +568,7 @@ static struct kunit_case grow_cases[] = {
 	CHAOS_CASE(returns_without_delay),
 	CHAOS_CASE(keeps_used_pool),
 	CHAOS_CASE(collect_returns),
+	CHAOS_CASE(main_pool),
 	CHAOS_CASE(keeps_reserve),
 	CHAOS_CASE(keeps_watermark),
 	CHAOS_CASE(stale_pointer),
