@@ -79,18 +79,6 @@ int chaos_unclean(struct chaos_heap *heap, const char *fmt, ...)
 
 /* --------------------------------- look-up -------------------------------- */
 
-/* The pool of @p if it is one of @heap's; else NULL, and *verdict says why. */
-static __always_inline struct chaos_pool *
-chaos_pool_in(struct chaos_heap *heap, const void *p, enum chaos_verdict *verdict)
-{
-	struct chaos_pool *pool = chaos_pool_of(p);
-
-	if (likely(pool && pool->heap == heap))
-		return pool;
-	*verdict = pool ? CHAOS_OTHER_HEAP : CHAOS_FOREIGN;
-	return NULL;
-}
-
 /*
  * What the engine knows of @p.  If somebody frees it at the same moment, the size may
  * be anything: one that leaves the pool tells that this is so.
@@ -179,13 +167,22 @@ static __always_inline void *chaos_engine_alloc(struct chaos_heap *heap,
 	return p;
 }
 
-/* What the engine is asked for when the client wants @size. */
+/* What the engine is asked for when the client of a heap without canaries wants @size. */
+static __always_inline size_t chaos_plain_size(const struct chaos_heap *heap,
+					       size_t size)
+{
+	if (!CHAOS_SAN || !size)
+		return size;
+	return max(size + chaos_redzone(heap), CHAOS_SAN_MIN_SIZE);
+}
+
+/* The same for any heap. */
 static __always_inline size_t chaos_engine_size(const struct chaos_heap *heap,
 						size_t size)
 {
 	if (chaos_is_hardened(heap))
 		return chaos_harden_size(size);
-	return max(size + chaos_redzone(heap), CHAOS_SAN_MIN_SIZE);
+	return chaos_plain_size(heap, size);
 }
 
 /* With what is added to it, a power of two is none any more. */
@@ -206,21 +203,13 @@ static __always_inline size_t chaos_engine_align(const struct chaos_heap *heap,
 }
 
 /*
- * The same for the fast path, which knows no alignment.  But in kernels with KASAN
- * or kmemleak, nothing is left of the two.
+ * Does it stand anyway?  The fast path knows no alignment.  (But in kernels with KASAN or
+ * kmemleak, nothing is left of this.)
  */
 static __always_inline bool chaos_is_plain(const struct chaos_heap *heap,
 					   size_t size)
 {
 	return !chaos_redzone(heap) || !is_power_of_2(size);
-}
-
-static __always_inline size_t chaos_plain_size(const struct chaos_heap *heap,
-					       size_t size)
-{
-	if (!CHAOS_SAN || !size)
-		return size;
-	return max(size + chaos_redzone(heap), CHAOS_SAN_MIN_SIZE);
 }
 
 /* The block at @p has got its size from the engine: write its canary. */

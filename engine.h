@@ -339,23 +339,26 @@ static inline void chaos_unhold_atomic(struct chaos_heap *heap, size_t bytes)
 	atomic_long_sub(bytes, &heap->held);
 }
 
-/*
- * The pool of @p if it is one of @heap's; else NULL, and *@verdict says why.
- * @guess is one of them that may be it, or NULL: for one block after another.
- */
+/* The pool of @p if it is one of @heap's; else NULL, and *@verdict says why. */
 static __always_inline struct chaos_pool *
-chaos_pool_guess(struct chaos_heap *heap, struct chaos_pool *guess,
-		 const void *p, enum chaos_verdict *verdict)
+chaos_pool_in(struct chaos_heap *heap, const void *p, enum chaos_verdict *verdict)
 {
-	struct chaos_pool *pool;
+	struct chaos_pool *pool = chaos_pool_of(p);
 
-	if (guess && chaos_pool_has(guess, p))
-		return guess;
-	pool = chaos_pool_of(p);
 	if (likely(pool && pool->heap == heap))
 		return pool;
 	*verdict = pool ? CHAOS_OTHER_HEAP : CHAOS_FOREIGN;
 	return NULL;
+}
+
+/* The same, where @guess is one of them that may be it, or NULL. */
+static __always_inline struct chaos_pool *
+chaos_pool_guess(struct chaos_heap *heap, struct chaos_pool *guess,
+		 const void *p, enum chaos_verdict *verdict)
+{
+	if (guess && chaos_pool_has(guess, p))
+		return guess;
+	return chaos_pool_in(heap, p, verdict);
 }
 
 /*
