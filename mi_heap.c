@@ -475,7 +475,7 @@ static __kprobes void mi_theap_enter(struct mi_theap *theap, struct mi_page *pag
 
 	page->theap = theap;
 	WRITE_ONCE(page->owner, theap->tag);
-	page->home = theap;
+	WRITE_ONCE(page->home, theap);
 	WRITE_ONCE(theap->pages, theap->pages + 1);
 	if (!theap->retire_at)
 		mi_theap_look_later(theap);

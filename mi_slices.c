@@ -268,7 +268,7 @@ static __kprobes void mi_page_init(struct chaos_heap *heap, struct mi_pool *mp,
 	page->reserved = bin ? bytes / block_size : 1;
 	page->slice_shift = shift;
 	page->guard = guard;
-	page->home = NULL;
+	WRITE_ONCE(page->home, NULL);
 	WRITE_ONCE(page->slices, slices);
 	atomic64_set(&page->thread_free, MI_OWNED);
 	if (page->reserved > 1)

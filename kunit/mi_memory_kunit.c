@@ -73,6 +73,17 @@ static void *mi_take(struct kunit *test, struct chaos_heap *heap, size_t size)
 	return p;
 }
 
+static void mi_expect_counts(struct kunit *test, struct chaos_heap *heap, u64 allocs,
+			     u64 frees)
+{
+	struct chaos_heap_stats s;
+
+	chaos_heap_stats(heap, &s);
+	KUNIT_EXPECT_EQ(test, s.allocs, allocs);
+	KUNIT_EXPECT_EQ(test, s.local_frees, frees);
+	KUNIT_EXPECT_EQ(test, s.live_blocks, allocs - frees);
+}
+
 /* Fill a page to the last block, and begin another one; number of blocks. */
 static unsigned int mi_fill(struct kunit *test, struct chaos_heap *heap, void **p)
 {
@@ -242,6 +253,37 @@ static void mi_push_list_twice(struct kunit *test)
 	mi_end_heap(test, heap);
 }
 
+/* ------------------------------- full pages ------------------------------- */
+
+/* A page that we have filled comes back by a free of our own, which is a local one. */
+static void mi_takes_back_full(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_make_heap(test, CHAOS_HARDENING_1);
+	struct mi_theap *theap;
+	void *p[MI_TEST_MAX];
+	struct mi_page *page;
+	unsigned int n, i;
+
+	migrate_disable();
+	theap = this_cpu_ptr(heap->theaps) + MI_TASK;
+	n = mi_fill(test, heap, p);
+	page = mi_test_page(p[0]);
+	KUNIT_EXPECT_TRUE(test, mi_is_full(mi_word(page)));
+	KUNIT_EXPECT_NULL(test, page->theap);
+
+	chaos_heap_free(heap, p[0]);
+	KUNIT_EXPECT_EQ(test, mi_word(page), MI_OWNED);
+	KUNIT_EXPECT_PTR_EQ(test, page->theap, theap);
+	KUNIT_EXPECT_EQ(test, mi_free_count(page), 1);
+	mi_expect_counts(test, heap, n, 1);
+
+	for (i = 1; i < n; i++)
+		chaos_heap_free(heap, p[i]);
+	mi_expect_counts(test, heap, n, n);
+	migrate_enable();
+	mi_end_heap(test, heap);
+}
+
 /* -------------------------------- retirement ------------------------------ */
 
 /* The last page of a class is kept when it is empty, and goes when it is due. */
@@ -331,17 +373,6 @@ static void mi_retired_large(struct kunit *test)
 static void mi_make_idle(struct mi_theap *theap)
 {
 	theap->stamp = jiffies - msecs_to_jiffies(MI_TEST_DELAY) - 1;
-}
-
-static void mi_expect_counts(struct kunit *test, struct chaos_heap *heap, u64 allocs,
-			     u64 frees)
-{
-	struct chaos_heap_stats s;
-
-	chaos_heap_stats(heap, &s);
-	KUNIT_EXPECT_EQ(test, s.allocs, allocs);
-	KUNIT_EXPECT_EQ(test, s.local_frees, frees);
-	KUNIT_EXPECT_EQ(test, s.live_blocks, allocs - frees);
 }
 
 /* Who uses the fast path only keeps its pages, and who does nothing loses them. */
@@ -566,6 +597,7 @@ static struct kunit_case mi_memory_cases[] = {
 	KUNIT_CASE(mi_hint_to_other_bin),
 	KUNIT_CASE(mi_push_list_full),
 	KUNIT_CASE(mi_push_list_twice),
+	KUNIT_CASE(mi_takes_back_full),
 	KUNIT_CASE(mi_retired_for_a_while),
 	KUNIT_CASE(mi_retired_in_use),
 	KUNIT_CASE(mi_retired_large),

@@ -69,7 +69,8 @@ class Ground:
     rates[work, peer, size, cpus] million pairs of calls a second,
     memory[work, peer] bytes by name, curves[work, peer] rows of (event, live
     bytes, held bytes), distributions[work, peer, op] rows of (share, cost),
-    worst[engine, op, pool] the highest figure of all patterns.
+    worst[engine, op, pool] the highest figure of all patterns,
+    histograms[engine, op, pool][from] the calls of all patterns that cost so much.
     """
 
     def __init__(self, path):
@@ -86,6 +87,7 @@ class Ground:
         self.curves = collections.defaultdict(list)
         self.distributions = {}
         self.worst = {}
+        self.histograms = collections.defaultdict(collections.Counter)
         self.default = None
         text = path.read_text(errors="replace")
         self.complete = "chaos_guest: finished status=0" in text
@@ -158,6 +160,11 @@ class Ground:
         calls, most = self.worst.get(key, (0, 0))
         self.worst[key] = (calls + int(words["calls"]),
                            max(most, int(words["max"])))
+
+    def take_chaos_worst_histogram(self, words, text):
+        histogram = self.histograms[words["engine"], words["op"], int(words["pool"])]
+        for first, calls in re.findall(r" (\d+):(\d+)", text):
+            histogram[int(first)] += int(calls)
 
     def peers(self, table, work):
         return list(dict.fromkeys(k[1] for k in table if k[0] == work))
@@ -463,6 +470,7 @@ STYLES = {
     "kmalloc": "'#d62728'", "kmem_cache": "'#ff9896'", "mempool": "'#e377c2'",
     "gen_pool": "'#8c564b'", "vmalloc": "'#7f7f7f'", "mimalloc": "'#1f77b4'",
     "tlsf": "'#2ca02c'", "evl": "'#9467bd'", "live": "'#000000'",
+    "1 MiB": "'#1f77b4'", "64 MiB": "'#ff7f0e'", "1024 MiB": "'#2ca02c'",
 }
 # A heap of one's own costs what the default heap does, but for a few instructions.
 PLOTTED = ("kmalloc", "kmem_cache", "mempool", "gen_pool", "vmalloc",
@@ -572,8 +580,21 @@ def plot_scaling(g, out):
             yield name
 
 
+def plot_histograms(g, out):
+    """Of the worst case's patterns, all together; a line for each pool."""
+    for engine, op in dict.fromkeys(k[:2] for k in g.histograms):
+        series = [(f"{pool // MIB} MiB", sorted(histogram.items()))
+                  for (e, o, pool), histogram in sorted(g.histograms.items())
+                  if (e, o) == (engine, op)]
+        name = f"{g.name}-{engine}-{op}.svg"
+        gnuplot(out / name, f"{engine}: {op}, adversarial patterns", "instructions",
+                "calls", series, ("set logscale y", "set xrange [0:*]"))
+        yield name
+
+
 def plots_of(g, out):
-    for plot in (plot_sizes, plot_distributions, plot_memory, plot_scaling):
+    for plot in (plot_sizes, plot_distributions, plot_memory, plot_scaling,
+                 plot_histograms):
         yield from plot(g, out)
 
 
@@ -600,6 +621,10 @@ def write_csv(grounds, path):
             for (engine, op, pool), (calls, most) in g.worst.items():
                 rows.writerow((g.name, g.unit, "worst", "worst", engine, pool, 1,
                                op, "max", most))
+            for (engine, op, pool), histogram in g.histograms.items():
+                for first, calls in sorted(histogram.items()):
+                    rows.writerow((g.name, "calls", "histogram", "worst", engine,
+                                   pool, 1, op, first, calls))
 
 
 STYLE = """body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 70em }
