@@ -46,23 +46,16 @@ static __always_inline void chaos_busy_end(struct chaos_busy __percpu *busy)
 	this_cpu_inc(busy->ended);
 }
 
-static inline unsigned long chaos_busy_begun(struct chaos_busy __percpu *busy)
+static inline unsigned long chaos_busy_sum(struct chaos_busy __percpu *busy, bool ended)
 {
+	const struct chaos_busy *one;
 	unsigned long sum = 0;
 	unsigned int cpu;
 
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(busy, cpu)->begun);
-	return sum;
-}
-
-static inline unsigned long chaos_busy_ended(struct chaos_busy __percpu *busy)
-{
-	unsigned long sum = 0;
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(busy, cpu)->ended);
+	for_each_possible_cpu(cpu) {
+		one = per_cpu_ptr(busy, cpu);
+		sum += READ_ONCE(*(ended ? &one->ended : &one->begun));
+	}
 	return sum;
 }
 
@@ -73,10 +66,10 @@ static inline unsigned long chaos_busy_ended(struct chaos_busy __percpu *busy)
 static inline bool chaos_busy_none(struct chaos_busy __percpu *busy,
 				   unsigned long *begun)
 {
-	unsigned long ended = chaos_busy_ended(busy);
+	unsigned long ended = chaos_busy_sum(busy, true);
 
 	smp_rmb();	/* pairs with chaos_busy_end() */
-	*begun = chaos_busy_begun(busy);
+	*begun = chaos_busy_sum(busy, false);
 	smp_rmb();	/* what is looked at is read after that */
 	return *begun == ended;
 }
@@ -86,7 +79,7 @@ static inline bool chaos_busy_none_since(struct chaos_busy __percpu *busy,
 					 unsigned long begun)
 {
 	smp_rmb();	/* pairs with chaos_busy_begin() */
-	return chaos_busy_begun(busy) == begun;
+	return chaos_busy_sum(busy, false) == begun;
 }
 
 #endif /* _CHAOS_BUSY_H */

@@ -48,10 +48,9 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
-#include <asm/barrier.h>
-#include <asm/sysreg.h>
-
 #include "chaos_alloc.h"
+#include "pmu.h"
+#include "use.h"
 
 static unsigned long calls = 220000;
 module_param(calls, ulong, 0444);
@@ -80,11 +79,6 @@ MODULE_PARM_DESC(largest, "leave pools larger than this out (1 GiB)");
 #define WORST_BATCH	256
 /* Of what the pool has, blocks and what they cost besides take so much. */
 #define WORST_FILL(pool)	((pool) / 3 * 2)
-
-/* Of the architecture's manual; the kernel's names for these differ by version. */
-#define PMU_INST_RETIRED	8
-#define PMU_COUNT_EL2		BIT(27)
-#define PMU_ENABLE		BIT(0)
 
 /**
  * struct worst_hist - what calls have cost
@@ -139,68 +133,19 @@ struct worst_run {
 
 /* ---------------------------------- PMU ----------------------------------- */
 
-static struct {
-	u64 control;
-	u64 type;
-	bool enabled;
-	unsigned long flags;
-} worst_pmu;
+static struct pmu_state worst_pmu;
+static unsigned long worst_flags;
 
-static bool pmu_able(void)
+static void worst_begin(void)
 {
-	u64 version = (read_sysreg(id_aa64dfr0_el1) >> 8) & 15;
-
-	/* 15: a PMU, but not this one. */
-	return version && version != 15 &&
-	       read_sysreg(pmceid0_el0) & BIT(PMU_INST_RETIRED);
+	local_irq_save(worst_flags);
+	pmu_take(&worst_pmu);
 }
 
-/* With interrupts masked, so that nobody misses it.  We may be at EL1 or EL2. */
-static void pmu_take(void)
+static void worst_end(void)
 {
-	local_irq_save(worst_pmu.flags);
-	worst_pmu.control = read_sysreg(pmcr_el0);
-	worst_pmu.type = read_sysreg(pmevtyper0_el0);
-	worst_pmu.enabled = read_sysreg(pmcntenset_el0) & BIT(0);
-	write_sysreg(PMU_INST_RETIRED | PMU_COUNT_EL2, pmevtyper0_el0);
-	write_sysreg(BIT(0), pmcntenset_el0);
-	write_sysreg(worst_pmu.control | PMU_ENABLE, pmcr_el0);
-	isb();
-}
-
-static void pmu_give(void)
-{
-	if (!worst_pmu.enabled)
-		write_sysreg(BIT(0), pmcntenclr_el0);
-	write_sysreg(worst_pmu.type, pmevtyper0_el0);
-	write_sysreg(worst_pmu.control, pmcr_el0);
-	isb();
-	local_irq_restore(worst_pmu.flags);
-}
-
-static __always_inline u32 pmu_read(void)
-{
-	u64 now;
-
-	isb();
-	now = read_sysreg(pmevcntr0_el0);
-	isb();
-	return now;
-}
-
-/* A hundred instructions more have to be a hundred more. */
-static bool pmu_exact(void)
-{
-	u32 none, hundred;
-
-	pmu_take();
-	none = pmu_read();
-	none = pmu_read() - none;
-	hundred = pmu_read();
-	asm volatile(".rept 100\n\tnop\n\t.endr");
-	hundred = pmu_read() - hundred;
-	pmu_give();
-	return none && hundred - none == 100;
+	pmu_give(&worst_pmu);
+	local_irq_restore(worst_flags);
 }
 
 /* ------------------------------- single calls ----------------------------- */
@@ -213,7 +158,10 @@ typedef void (*worst_free_fn)(struct chaos_heap *heap, const void *p);
 static noinline notrace void *nothing_alloc(struct chaos_heap *heap, size_t size,
 					    gfp_t gfp)
 {
-	barrier();	/* or the compiler knows that there is nothing */
+	/* Or the compiler does not hand on what is not made use of. */
+	bench_use(heap);
+	bench_use(size);
+	bench_use(gfp);
 	return NULL;
 }
 
@@ -221,13 +169,17 @@ static noinline notrace void *nothing_aligned(struct chaos_heap *heap,
 					      size_t size, size_t align,
 					      gfp_t gfp)
 {
-	barrier();
+	bench_use(heap);
+	bench_use(size);
+	bench_use(align);
+	bench_use(gfp);
 	return NULL;
 }
 
 static noinline notrace void nothing_free(struct chaos_heap *heap, const void *p)
 {
-	barrier();
+	bench_use(heap);
+	bench_use(p);
 }
 
 static noinline u32 cost_alloc(worst_alloc_fn alloc, struct chaos_heap *heap,
@@ -276,9 +228,9 @@ static void worst_count(struct worst_run *run, enum worst_op op, u32 cost)
 	if (++run->batch < WORST_BATCH)
 		return;
 	run->batch = 0;
-	pmu_give();
+	worst_end();
 	cond_resched();
-	pmu_take();
+	worst_begin();
 }
 
 /* Allocations that fail are not counted: they are another story. */
@@ -333,6 +285,18 @@ static size_t worst_size(struct worst_run *run)
 	return 16 + worst_random(run, SZ_4K - 16 + 1);
 }
 
+/* Free the block in slot @i, if there is one. */
+static bool worst_freed(struct worst_run *run, unsigned long i)
+{
+	void *p = run->block[i];
+
+	if (!p)
+		return false;
+	run->block[i] = NULL;
+	worst_free(run, p);
+	return true;
+}
+
 static void worst_churn(struct worst_run *run)
 {
 	unsigned long n = min_t(unsigned long, run->slots,
@@ -341,12 +305,8 @@ static void worst_churn(struct worst_run *run)
 
 	while (run->left) {
 		i = worst_random(run, n);
-		if (run->block[i]) {
-			worst_free(run, run->block[i]);
-			run->block[i] = NULL;
-		} else {
+		if (!worst_freed(run, i))
 			run->block[i] = worst_alloc(run, worst_size(run));
-		}
 	}
 }
 
@@ -358,13 +318,9 @@ static void worst_aligned(struct worst_run *run)
 
 	while (run->left) {
 		i = worst_random(run, n);
-		if (run->block[i]) {
-			worst_free(run, run->block[i]);
-			run->block[i] = NULL;
-		} else {
+		if (!worst_freed(run, i))
 			run->block[i] = worst_alloc_aligned(run, worst_size(run),
 							    16UL << worst_random(run, 13));
-		}
 	}
 }
 
@@ -376,20 +332,14 @@ static void worst_checkerboard(struct worst_run *run)
 
 	for (i = 0; i < n; i++)
 		run->block[i] = worst_alloc(run, 480);
-	for (i = 0; i < n; i += 2) {
-		worst_free(run, run->block[i]);
-		run->block[i] = NULL;
-	}
+	for (i = 0; i < n; i += 2)
+		worst_freed(run, i);
 	/* A field of the other colour goes or comes, or a free one is cut. */
 	while (run->left) {
 		i = worst_random(run, n);
-		if (run->block[i]) {
-			worst_free(run, run->block[i]);
-			run->block[i] = NULL;
-		} else {
+		if (!worst_freed(run, i))
 			run->block[i] = worst_alloc(run, i & 1 ? 480 :
 						    16 + worst_random(run, 400));
-		}
 	}
 }
 
@@ -406,14 +356,11 @@ static void worst_lists(struct worst_run *run)
 	}
 	while (run->left) {
 		i = worst_random(run, n / 2) * 2;
-		if (run->block[i]) {
-			worst_free(run, run->block[i]);
-			run->block[i] = NULL;
-		} else {
-			size = 16UL << worst_random(run, ilog2(most / 16));
-			size += worst_random(run, size);
-			run->block[i] = worst_alloc(run, size);
-		}
+		if (worst_freed(run, i))
+			continue;
+		size = 16UL << worst_random(run, ilog2(most / 16));
+		size += worst_random(run, size);
+		run->block[i] = worst_alloc(run, size);
 	}
 }
 
@@ -596,9 +543,9 @@ static int worst_run_pattern(struct worst_run *run, unsigned int i)
 	run->left = calls;
 	run->batch = 0;
 
-	pmu_take();
+	worst_begin();
 	worst_patterns[i].fn(run);
-	pmu_give();
+	worst_end();
 
 	err = chaos_heap_check(run->heap);
 	chaos_heap_destroy(run->heap);
