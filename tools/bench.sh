@@ -8,7 +8,7 @@ set -euo pipefail
 # shellcheck source=tools/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-GROUNDS="icount shipped worst parallel native native-smp"
+GROUNDS="icount shipped worst parallel native native-smp user"
 PARALLEL_WORKS=parallel-pair,parallel-batch,parallel-churn,larson,producer
 
 usage()
@@ -28,6 +28,7 @@ what is measured, and how.
                      parallel    throughput of four CPUs in QEMU
                      native      nanoseconds, User-mode Linux, one CPU
                      native-smp  throughput of two CPUs there
+                     user        nanoseconds beside mimalloc in user space
   --works NAME,...   these works only
   --peers NAME,...   these peers only
   --out DIR          where the results go (default bench/out)
@@ -43,7 +44,7 @@ grounds()
 	for ground in $GROUNDS; do
 		case $ground in
 		worst) [ -x "$TOP/rootfs/worst.sh" ] || continue ;;
-		native*) [ -x "$TOP/tools/uml.sh" ] || continue ;;
+		native* | user) [ -x "$TOP/tools/uml.sh" ] || continue ;;
 		esac
 		echo "$ground"
 	done
@@ -110,6 +111,17 @@ run_uml()
 	"$TOP/tools/uml.sh" --timeout 7200 --log "$OUT/$1.log" --append "$3" "$2" bench
 }
 
+# The loops of "make native", before and after which they run in user space
+run_user()
+{
+	local turns=5
+
+	[ -z "$QUICK" ] || turns=1
+	"$TOP/tools/uml.sh" --allocators mimalloc --timeout 7200 --log "$OUT/user.log" \
+		--append "chaos.native=turns=$turns;only=kmalloc,default" \
+		--user "$(((turns + 1) / 2))" um native
+}
+
 run_worst()
 {
 	"$TOP/run-qemu.sh" --guest worst --smp 1 --mem 4G --timeout 7200 \
@@ -134,6 +146,7 @@ run_ground()
 			"${icount[@]}"
 		;;
 	worst) run_worst ;;
+	user) run_user ;;
 	parallel)
 		# Who waits for a lock whose holder does not run waits long: quickly,
 		# there are no more CPUs than this machine will have.

@@ -26,7 +26,7 @@ import subprocess
 import sys
 import textwrap
 
-LINE = re.compile(r"(chaos_bench|chaos_worst): (\w+): (.*)")
+LINE = re.compile(r"(chaos_bench|chaos_worst|chaos_native|user_mimalloc): (\w+): (.*)")
 FIGURES = ("mean", "p50", "p99", "p999", "max")
 FIGURE_NAMES = ("mean", "p50", "p99", "p99.9", "max")
 MIB = 1 << 20
@@ -42,6 +42,7 @@ GROUNDS = {
              "init_on_alloc=0",
     "native": "Nanoseconds: User-mode Linux, one CPU",
     "native-smp": "Nanoseconds: User-mode Linux, two CPUs",
+    "user": "Nanoseconds: the same loops in User-mode Linux, one CPU, and in user space",
 }
 
 DEFAULT = "chaos_alloc:"
@@ -70,7 +71,8 @@ class Ground:
     memory[work, peer] bytes by name, curves[work, peer] rows of (event, live
     bytes, held bytes), distributions[work, peer, op] rows of (share, cost),
     worst[engine, op, pool] the highest figure of all patterns,
-    histograms[engine, op, pool][from] the calls of all patterns that cost so much.
+    histograms[engine, op, pool][from] the calls of all patterns that cost so much,
+    same[work, size, peer] nanoseconds of a pair of the same loops here and there.
     """
 
     def __init__(self, path):
@@ -88,6 +90,7 @@ class Ground:
         self.distributions = {}
         self.worst = {}
         self.histograms = collections.defaultdict(collections.Counter)
+        self.turns = collections.defaultdict(list)
         self.default = None
         text = path.read_text(errors="replace")
         self.complete = "chaos_guest: finished status=0" in text
@@ -102,12 +105,15 @@ class Ground:
                 table[key] = {f: statistics.median(v)
                               for f, v in table[key].items()}
         self.rates = {k: statistics.median(v) for k, v in self.rates.items()}
+        self.same = collections.Counter()
+        for (work, size, peer, _), turns in self.turns.items():
+            self.same[work, size, peer] += statistics.median(turns)
 
     def take(self, kind, text):
         handler = getattr(self, "take_" + kind, None)
         if handler:
             words = words_of(text)
-            if words.get("peer") == "default":
+            if words.get("peer") == "default" and self.default:
                 words["peer"] = DEFAULT + self.default
             handler(words, text)
 
@@ -166,6 +172,12 @@ class Ground:
         for first, calls in re.findall(r" (\d+):(\d+)", text):
             histogram[int(first)] += int(calls)
 
+    def take_chaos_native_result(self, words, _):
+        key = (words["work"], int(words["size"]), words["peer"], words["op"])
+        self.turns[key].append(float(words["p50"]))
+
+    take_user_mimalloc_result = take_chaos_native_result
+
     def peers(self, table, work):
         return list(dict.fromkeys(k[1] for k in table if k[0] == work))
 
@@ -222,6 +234,13 @@ WHY = {
     "mimalloc, pair, up to 1 KiB: time, of kmalloc's":
         "In User-mode Linux there are no static keys, and calls go through registers; "
         "see Documentation/native.rst.",
+    "mimalloc, batch, up to 1 KiB: time, of user-space mimalloc's":
+        "The same engine has more to ask here: the context's level, whose page it is, "
+        "whether the pointer is the start of a live block; and in User-mode Linux there are no "
+        "static keys, and calls go through registers. User-space mimalloc has a thread's "
+        "heap in a register, and checks nothing.",
+    "mimalloc, pair, up to 1 KiB: time, of user-space mimalloc's":
+        "See the next one.",
     "tlsf, worst case: instructions of a call":
         "Allocations cost 178, but for one of 204 on a full pool of 1 MiB, and frees 199. "
         "Aligned allocations cut twice: 265 while memory is at hand. On a full pool, the fast "
@@ -357,7 +376,16 @@ def scaling_targets(g):
                        rate("producer", "kmalloc", 64, 2)), 2, True)
 
 
-TARGETS = {"icount": icount_targets, "worst": worst_targets,
+def user_targets(g):
+    for work in ("loop-pair", "loop-batch"):
+        yield Target(f"mimalloc, {work[5:]}, up to 1 KiB: time, of user-space mimalloc's",
+                     "<= 1.20",
+                     worst_of(ratio(time, g.same.get((w, size, "user-mimalloc")))
+                              for (w, size, peer), time in g.same.items()
+                              if (w, peer) == (work, "default") and size <= 1024), 1.2)
+
+
+TARGETS = {"icount": icount_targets, "user": user_targets, "worst": worst_targets,
            "native": native_targets, "native-smp": scaling_targets}
 
 
@@ -424,6 +452,16 @@ def rates_table(g):
             [f"{n} CPU{'s' * (n > 1)}" for n in counts], rows)
 
 
+def same_table(g):
+    peers = ("kmalloc", "default", "user-mimalloc")
+    rows = []
+    for work, size in dict.fromkeys(k[:2] for k in g.same):
+        times = [g.same.get((work, size, p)) for p in peers]
+        if all(times):
+            rows.append([work, size_name(size), "", *(f"{t:.1f}" for t in times)])
+    return ["work", "blocks", "", "kmalloc", "mimalloc", "mimalloc in user space"], rows
+
+
 def worst_table(g):
     rows = [[engine, f"{pool // MIB} MiB", op, f"{calls:.0f}", f"{most:.0f}"]
             for (engine, op, pool), (calls, most) in sorted(g.worst.items())]
@@ -454,6 +492,7 @@ def tables_of(g):
     yield "Memory", memory_table(g)
     yield "Million pairs of calls a second", rates_table(g)
     yield "Worst case, of all patterns", worst_table(g)
+    yield "Nanoseconds of alloc + free, medians of turns", same_table(g)
 
 
 def print_table(title, head, rows):
@@ -619,6 +658,9 @@ def write_csv(grounds, path):
             for (work, peer, size, cpus), rate in g.rates.items():
                 rows.writerow((g.name, "pairs/us", "rate", work, peer, size,
                                cpus, "pair", "median", rate))
+            for (work, size, peer), time in g.same.items():
+                rows.writerow((g.name, "ns", "same", work, peer, size, 1, "pair",
+                               "median", time))
             for (engine, op, pool), (calls, most) in g.worst.items():
                 rows.writerow((g.name, g.unit, "worst", "worst", engine, pool, 1,
                                op, "max", most))
@@ -684,7 +726,7 @@ def main():
     args = parser.parse_args()
 
     grounds = [Ground(log) for log in args.logs]
-    if not any(g.calls or g.rates or g.worst for g in grounds):
+    if not any(g.calls or g.rates or g.worst or g.same for g in grounds):
         sys.exit("report: no results")
     for old in args.out.glob("*.svg"):
         old.unlink()
