@@ -36,7 +36,8 @@
  * Only who set OWNED may touch the plain fields.  A push subtracts one from
  * the count, so that it alone decides: the first free into a FULL page and the
  * last one into a LISTED page set OWNED in the same cmpxchg and thereby become
- * responsible for the page.  Documentation/ownership.rst has the protocol.
+ * responsible for the page.  Who owned a FULL page last takes it back before it
+ * frees a block of it.  Documentation/ownership.rst has the protocol.
  *
  * Links are encoded.  A link is the byte offset of a block in its page plus the
  * block size, so that 0 can end the list, and what is stored is the link xor the
