@@ -42,8 +42,12 @@
 #define MI_PAGE_SHARE_SHIFT	6
 /* A page that is kept while it is empty has at most this share, or 64 KiB. */
 #define MI_RETIRE_SHARE_SHIFT	9
-/* A class that has this many pages gets larger ones. */
+/*
+ * For so many pages that a class has, its next ones are larger by a unit.  Where slices
+ * are small because the pool is, memory counts more than time.
+ */
 #define MI_PAGES_PER_STEP	2
+#define MI_PAGES_PER_SMALL_STEP	4
 
 /* The beginning of a guard slice is filled and looked at. */
 #define MI_GUARD_BYTE		0xb7
@@ -301,7 +305,7 @@ static __kprobes size_t mi_slices_for(struct chaos_heap *heap, struct mi_pool *m
 				      enum mi_fit fit)
 {
 	struct mi_heap *mi = heap->priv;
-	unsigned int least = 1;
+	unsigned int least = 1, step = MI_PAGES_PER_STEP;
 	unsigned int shift = mp->pool->slice_shift, unit = mp->unit[bin];
 	unsigned int most, pages;
 
@@ -313,8 +317,10 @@ static __kprobes size_t mi_slices_for(struct chaos_heap *heap, struct mi_pool *m
 	if (heap->hardening > 1 && unit < MI_GUARDED_UNITS)
 		least = clamp(most, 1U, MI_GUARDED_UNITS);
 	most = min(most, (unsigned int)(mi_page_cap(block_size) >> shift) / unit);
+	if (shift < MI_SLICE_SHIFT)
+		step = MI_PAGES_PER_SMALL_STEP;
 	pages = atomic_read(&mi->bin[bin].pages);
-	return unit * clamp(pages / MI_PAGES_PER_STEP, least, max(most, least));
+	return unit * clamp(pages / step, least, max(most, least));
 }
 
 /* Memory of one's own node first. */
