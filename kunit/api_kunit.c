@@ -408,49 +408,37 @@ static void scoped_free(struct kunit *test)
 #endif
 
 /**
- * struct heart - what a deferred-free hook has seen
- * @last: the last heartbeat
- * @calls: how many
- * @wrong: heartbeats that did not increase, calls within calls
+ * struct pulse - a heart, and how long it takes from one call to the next
+ * @heart: what the hook has seen
  * @since: allocations since the last call
  * @longest: the highest @since
- * @inside: the hook is running
  */
-struct heart {
-	u64 last;
-	size_t calls;
-	size_t wrong;
+struct pulse {
+	struct chaos_test_heart heart;
 	size_t since;
 	size_t longest;
-	bool inside;
 };
 
 static void beat(struct chaos_heap *heap, bool force, u64 heartbeat, void *arg)
 {
-	struct heart *h = arg;
+	struct pulse *p = container_of(arg, struct pulse, heart);
 
-	h->wrong += h->inside ||
-		    (force ? heartbeat < h->last : heartbeat <= h->last);
-	h->inside = true;
-	h->last = heartbeat;
-	h->calls++;
-	h->longest = max(h->longest, h->since);
-	h->since = 0;
-	chaos_free(chaos_alloc(100, GFP_ATOMIC));
-	h->inside = false;
+	p->longest = max(p->longest, p->since);
+	p->since = 0;
+	chaos_test_beat(heap, force, heartbeat, arg);
 }
 
 #define HEART_ALLOCS	(200000 / CHAOS_TEST_FEWER)
 
-static void exercise(struct heart *h, size_t size)
+static void exercise(struct pulse *p, size_t size)
 {
 	size_t i;
 
 	for (i = 0; i < HEART_ALLOCS; i++) {
 		chaos_free(chaos_alloc(size, GFP_KERNEL));
-		h->since++;
+		p->since++;
 	}
-	h->longest = max(h->longest, h->since);
+	p->longest = max(p->longest, p->since);
 }
 
 static void unregister(void *unused)
@@ -460,31 +448,33 @@ static void unregister(void *unused)
 
 static void deferred_free(struct kunit *test)
 {
-	struct heart *a = chaos_test_buf(test, 1, sizeof(*a));
-	struct heart *b = chaos_test_buf(test, 1, sizeof(*b));
+	struct pulse *a = chaos_test_buf(test, 1, sizeof(*a));
+	struct pulse *b = chaos_test_buf(test, 1, sizeof(*b));
 	size_t calls;
 
+	a->heart.block = 100;
+	b->heart.block = 100;
 	chaos_test_defer(test, unregister, NULL);
-	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(NULL, beat, a), 0);
+	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(NULL, beat, &a->heart), 0);
 	exercise(a, 64);
-	KUNIT_EXPECT_GE(test, a->calls, 2);
-	KUNIT_EXPECT_EQ(test, a->wrong, 0);
+	KUNIT_EXPECT_GE(test, a->heart.calls, 2);
+	KUNIT_EXPECT_EQ(test, a->heart.wrong, 0);
 	KUNIT_EXPECT_LT(test, a->longest, HEART_ALLOCS / 2);
 
 	/* The second replaces the first. */
-	calls = a->calls;
-	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(NULL, beat, b), 0);
+	calls = a->heart.calls;
+	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(NULL, beat, &b->heart), 0);
 	exercise(b, 3000);
-	KUNIT_EXPECT_EQ(test, a->calls, calls);
-	KUNIT_EXPECT_GE(test, b->calls, 2);
-	KUNIT_EXPECT_EQ(test, b->wrong, 0);
+	KUNIT_EXPECT_EQ(test, a->heart.calls, calls);
+	KUNIT_EXPECT_GE(test, b->heart.calls, 2);
+	KUNIT_EXPECT_EQ(test, b->heart.wrong, 0);
 	KUNIT_EXPECT_LT(test, b->longest, HEART_ALLOCS / 2);
-	KUNIT_EXPECT_GT(test, b->last, a->last);
+	KUNIT_EXPECT_GT(test, b->heart.last, a->heart.last);
 
-	calls = b->calls;
+	calls = b->heart.calls;
 	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(NULL, NULL, NULL), 0);
 	exercise(b, 64);
-	KUNIT_EXPECT_EQ(test, b->calls, calls);
+	KUNIT_EXPECT_EQ(test, b->heart.calls, calls);
 	expect_as_before(test);
 }
 

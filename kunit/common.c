@@ -64,6 +64,16 @@ static void destroy_heap(void *heap)
 	chaos_heap_destroy(heap);
 }
 
+struct chaos_heap *chaos_test_create(struct kunit *test,
+				     const struct chaos_heap_params *params)
+{
+	struct chaos_heap *heap = chaos_heap_create(params);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
+	chaos_test_defer(test, destroy_heap, heap);
+	return heap;
+}
+
 struct chaos_heap *chaos_test_heap_of(struct kunit *test, const char *allocator,
 				      size_t pool_size, size_t max_size)
 {
@@ -74,11 +84,8 @@ struct chaos_heap *chaos_test_heap_of(struct kunit *test, const char *allocator,
 		.max_size = max_size,
 		.node = NUMA_NO_NODE,
 	};
-	struct chaos_heap *heap = chaos_heap_create(&params);
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	chaos_test_defer(test, destroy_heap, heap);
-	return heap;
+	return chaos_test_create(test, &params);
 }
 
 struct chaos_heap *chaos_test_heap(struct kunit *test, size_t pool_size,
@@ -455,6 +462,23 @@ size_t chaos_test_drain_at(const struct chaos_test_place *place,
 	struct supply s = { .heap = heap, .blocks = blocks };
 
 	return chaos_test_at(place, drain_here, &s) ? SIZE_MAX : s.n;
+}
+
+void chaos_test_beat(struct chaos_heap *heap, bool force, u64 heartbeat, void *arg)
+{
+	struct chaos_test_heart *h = arg;
+
+	h->wrong += h->inside ||
+		    (force ? heartbeat < h->last : heartbeat <= h->last);
+	h->inside = true;
+	h->last = heartbeat;
+	if (force)
+		h->forced++;
+	else
+		h->calls++;
+	if (h->block)
+		chaos_heap_free(heap, chaos_heap_alloc(heap, h->block, GFP_ATOMIC));
+	h->inside = false;
 }
 
 void chaos_test_log_start(struct kmsg_dump_iter *log)

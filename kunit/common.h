@@ -78,6 +78,8 @@ static inline bool chaos_test_mimalloc(struct kunit *test)
 /* Things that go when the test ends; the test ends if it can't have them. */
 void chaos_test_defer(struct kunit *test, void (*fn)(void *), void *arg);
 void *chaos_test_buf(struct kunit *test, size_t n, size_t size);
+struct chaos_heap *chaos_test_create(struct kunit *test,
+				     const struct chaos_heap_params *params);
 struct chaos_heap *chaos_test_heap(struct kunit *test, size_t pool_size,
 				   size_t max_size);
 struct chaos_heap *chaos_test_heap_of(struct kunit *test, const char *allocator,
@@ -87,7 +89,7 @@ struct chaos_heap *chaos_test_heap_of(struct kunit *test, const char *allocator,
  * behind the heap's blocks.  Before the first allocation; returns @heap.
  */
 struct chaos_heap *chaos_test_exact(struct chaos_heap *heap);
-/* Destroy a heap of the two before the test ends. */
+/* Destroy one of these heaps before the test ends. */
 void chaos_test_destroy(struct kunit *test, struct chaos_heap *heap);
 void *chaos_test_vmem(struct kunit *test, size_t size);
 void chaos_test_bind(struct kunit *test);
@@ -233,6 +235,27 @@ size_t chaos_test_exhaust_at(const struct chaos_test_place *place,
 			     struct llist_head *blocks);
 size_t chaos_test_drain_at(const struct chaos_test_place *place,
 			   struct chaos_heap *heap, struct llist_head *blocks);
+
+/**
+ * struct chaos_test_heart - what a deferred-free hook has seen
+ * @last: the last heartbeat
+ * @calls: calls that were not forced
+ * @forced: calls that were
+ * @wrong: heartbeats that did not increase, calls within calls
+ * @inside: the hook is running
+ * @block: it allocates a block of this size each time, if not 0
+ */
+struct chaos_test_heart {
+	u64 last;
+	size_t calls;
+	size_t forced;
+	size_t wrong;
+	bool inside;
+	size_t block;
+};
+
+/* The hook; its argument is the heart. */
+void chaos_test_beat(struct chaos_heap *heap, bool force, u64 heartbeat, void *arg);
 
 /* The lines that the log got after chaos_test_log_start(). */
 void chaos_test_log_start(struct kmsg_dump_iter *log);

@@ -24,11 +24,6 @@ static const size_t sizes[] = {
 	5000, 8192, 20000, 70000, 300000, 1100000,
 };
 
-static void destroy(void *heap)
-{
-	chaos_heap_destroy(heap);
-}
-
 static struct chaos_heap *heap_at(struct kunit *test, enum chaos_hardening level,
 				  size_t pool_size)
 {
@@ -39,11 +34,8 @@ static struct chaos_heap *heap_at(struct kunit *test, enum chaos_hardening level
 		.node = NUMA_NO_NODE,
 		.hardening = level,
 	};
-	struct chaos_heap *heap = chaos_heap_create(&params);
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	chaos_test_defer(test, destroy, heap);
-	return heap;
+	return chaos_test_create(test, &params);
 }
 
 static struct chaos_heap *hard_heap(struct kunit *test)

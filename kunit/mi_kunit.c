@@ -67,10 +67,8 @@ static struct chaos_heap *mi_test_heap(struct kunit *test)
 		.pool_size = MI_TEST_POOL,
 		.node = NUMA_NO_NODE,
 	};
-	struct chaos_heap *heap = chaos_heap_create(&params);
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	return chaos_test_exact(heap);
+	return chaos_test_exact(chaos_test_create(test, &params));
 }
 
 static struct mi_page *mi_test_page(const void *p)
@@ -130,7 +128,7 @@ static struct mi_page *mi_test_two(struct kunit *test, struct chaos_heap *heap,
 static void mi_test_done(struct kunit *test, struct chaos_heap *heap)
 {
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 /* Free, or allocate, as another context level would: in hardirq. */
@@ -348,7 +346,7 @@ static void mi_adopted_by_other_cpu(struct kunit *test)
 	there = cpumask_any_but(cpu_online_mask, here);
 	if (there >= nr_cpu_ids) {
 		migrate_enable();
-		chaos_heap_destroy(heap);
+		chaos_test_destroy(test, heap);
 		kunit_skip(test, "one CPU only");
 	}
 	page = mi_test_listed(test, heap, p, &n);

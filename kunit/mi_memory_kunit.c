@@ -25,9 +25,8 @@ static struct chaos_heap *mi_make_heap(struct kunit *test,
 		.node = NUMA_NO_NODE,
 		.hardening = hardening,
 	};
-	struct chaos_heap *heap = chaos_heap_create(&params);
+	struct chaos_heap *heap = chaos_test_create(test, &params);
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
 	/* The background must not tidy up under the tests' eyes. */
 	KUNIT_ASSERT_EQ(test, chaos_heap_set_option(heap, CHAOS_OPT_RETIRE_DELAY,
 						    MI_TEST_DELAY), 0);
@@ -37,7 +36,7 @@ static struct chaos_heap *mi_make_heap(struct kunit *test,
 static void mi_end_heap(struct kunit *test, struct chaos_heap *heap)
 {
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 static struct mi_page *mi_test_page(const void *p)
@@ -286,6 +285,15 @@ static void mi_takes_back_full(struct kunit *test)
 
 /* -------------------------------- retirement ------------------------------ */
 
+/* Empty pages are looked for when this allocates: of sizes that no page is kept of. */
+static void mi_look_for_empty(struct kunit *test, struct chaos_heap *heap, size_t size)
+{
+	struct mi_theap *theap = this_cpu_ptr(heap->theaps) + MI_TASK;
+
+	theap->retire_at = (jiffies - 2) | 1;
+	chaos_heap_free(heap, mi_take(test, heap, size));
+}
+
 /* The last page of a class is kept when it is empty, and goes when it is due. */
 static void mi_retired_for_a_while(struct kunit *test)
 {
@@ -308,11 +316,9 @@ static void mi_retired_for_a_while(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, page->theap, theap);
 
 	/* Due, and seen empty; due again, and still empty. */
-	theap->retire_at = (jiffies - 2) | 1;
-	chaos_heap_free(heap, mi_take(test, heap, 3 * MI_TEST_SIZE));
+	mi_look_for_empty(test, heap, 3 * MI_TEST_SIZE);
 	KUNIT_EXPECT_PTR_EQ(test, page->theap, theap);
-	theap->retire_at = (jiffies - 2) | 1;
-	chaos_heap_free(heap, mi_take(test, heap, 5 * MI_TEST_SIZE));
+	mi_look_for_empty(test, heap, 5 * MI_TEST_SIZE);
 	KUNIT_EXPECT_NULL(test, theap->queue[mi_bin(MI_TEST_SIZE)].first);
 	KUNIT_EXPECT_NULL(test, theap->queue[mi_bin(2 * MI_TEST_SIZE)].first);
 	migrate_enable();
@@ -334,10 +340,8 @@ static void mi_retired_in_use(struct kunit *test)
 	chaos_heap_free(heap, p);
 	p = mi_take(test, heap, MI_TEST_SIZE);
 	KUNIT_ASSERT_PTR_EQ(test, mi_test_page(p), page);
-	theap->retire_at = (jiffies - 2) | 1;
-	chaos_heap_free(heap, mi_take(test, heap, 3 * MI_TEST_SIZE));
-	theap->retire_at = (jiffies - 2) | 1;
-	chaos_heap_free(heap, mi_take(test, heap, 5 * MI_TEST_SIZE));
+	mi_look_for_empty(test, heap, 3 * MI_TEST_SIZE);
+	mi_look_for_empty(test, heap, 5 * MI_TEST_SIZE);
 	KUNIT_EXPECT_PTR_EQ(test, page->theap, theap);
 	KUNIT_EXPECT_FALSE(test, page->due);
 	KUNIT_EXPECT_FALSE(test, page->frees & MI_RETIRED);
@@ -439,14 +443,11 @@ static void mi_cache_is_limited(struct kunit *test)
 		.pool_size = 1 << 20,
 		.node = NUMA_NO_NODE,
 	};
-	struct chaos_heap *heap = chaos_heap_create(&params);
+	struct chaos_heap *heap = chaos_test_exact(chaos_test_create(test, &params));
+	struct mi_heap *mi = heap->priv;
 	unsigned int i, bad = 0, kept = 0;
-	struct mi_heap *mi;
 	void *p[MI_BINS];
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	chaos_test_exact(heap);
-	mi = heap->priv;
 	for (i = 1; i < MI_BINS && mi_bin_size(i) <= 4096; i++) {
 		p[i] = mi_take(test, heap, mi_bin_size(i));
 		if (atomic_long_read(&mi->cached) > mi->cache_limit + mi->page_max)
@@ -508,7 +509,7 @@ static void mi_random_order(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mi_in_order(test, one, p, 40), 39);
 	KUNIT_EXPECT_LT(test, mi_in_order(test, two, p, 40), 20);
 	/* Another page has another order. */
-	chaos_heap_destroy(two);
+	chaos_test_destroy(test, two);
 	two = mi_make_heap(test, CHAOS_HARDENING_2);
 	mi_in_order(test, two, q, 40);
 	for (i = 1; i < 40; i++)

@@ -284,49 +284,14 @@ static void return_delay(struct kunit *test)
 
 /* --------------------------------- heartbeat ------------------------------ */
 
-/**
- * struct heart - what a hook has seen
- * @calls: calls that were not forced
- * @last: the last heartbeat
- * @forced: calls that were
- * @wrong: calls that came out of order, or from within
- * @inside: it is running
- * @block: it allocates a block of this size each time, if not 0
- */
-struct heart {
-	size_t calls;
-	u64 last;
-	size_t forced;
-	size_t wrong;
-	bool inside;
-	size_t block;
-};
-
-static void beat(struct chaos_heap *heap, bool force, u64 heartbeat, void *arg)
-{
-	struct heart *h = arg;
-
-	h->wrong += h->inside || (force ? heartbeat < h->last :
-					  heartbeat <= h->last);
-	h->inside = true;
-	if (h->block)
-		chaos_heap_free(heap, chaos_heap_alloc(heap, h->block, GFP_ATOMIC));
-	h->last = heartbeat;
-	if (force)
-		h->forced++;
-	else
-		h->calls++;
-	h->inside = false;
-}
-
-static struct chaos_heap *heart_heap(struct kunit *test, struct heart *h,
+static struct chaos_heap *heart_heap(struct kunit *test, struct chaos_test_heart *h,
 				     unsigned long interval)
 {
 	struct chaos_heap *heap = chaos_test_heap(test, SZ_4M, 0);
 
 	KUNIT_EXPECT_EQ(test, chaos_heap_set_option(heap, CHAOS_OPT_HEARTBEAT,
 						    interval), 0);
-	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(heap, beat, h), 0);
+	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(heap, chaos_test_beat, h), 0);
 	return heap;
 }
 
@@ -345,7 +310,7 @@ static void heartbeat_exact(struct kunit *test)
 
 	for (i = 0; i < ARRAY_SIZE(intervals); i++) {
 		unsigned long interval = intervals[i];
-		struct heart h = {};
+		struct chaos_test_heart h = {};
 		struct chaos_heap *heap = heart_heap(test, &h, interval);
 
 		for (n = 1, k = 0; n <= 3 * interval + 10; n++, k++) {
@@ -363,7 +328,7 @@ static void heartbeat_exact(struct kunit *test)
 /* What counts, and what does not. */
 static void heartbeat_counts(struct kunit *test)
 {
-	struct heart h = {};
+	struct chaos_test_heart h = {};
 	struct chaos_heap *heap = heart_heap(test, &h, 1);
 	size_t zero = 0, calls = 2;
 	void *p, *q;
@@ -402,7 +367,7 @@ static void heartbeat_counts(struct kunit *test)
 /* Each block of a bulk counts. */
 static void heartbeat_bulk(struct kunit *test)
 {
-	struct heart h = {};
+	struct chaos_test_heart h = {};
 	struct chaos_heap *heap = heart_heap(test, &h, 7);
 	size_t i, n = 0;
 	void *p[BULK];
@@ -421,7 +386,7 @@ static void heartbeat_bulk(struct kunit *test)
 /* Multiples of the interval that is in force at the time. */
 static void heartbeat_interval_changes(struct kunit *test)
 {
-	struct heart h = {};
+	struct chaos_test_heart h = {};
 	struct chaos_heap *heap = heart_heap(test, &h, 100);
 
 	alloc_free(heap, 250, 64);
@@ -448,12 +413,12 @@ static void heartbeat_interval_changes(struct kunit *test)
 /* The count begins anew with each hook; the heartbeat goes on. */
 static void heartbeat_of_each_hook(struct kunit *test)
 {
-	struct heart a = {}, b = {};
+	struct chaos_test_heart a = {}, b = {};
 	struct chaos_heap *heap = heart_heap(test, &a, 10);
 
 	alloc_free(heap, 35, 64);
 	KUNIT_EXPECT_EQ(test, a.calls, 3);
-	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(heap, beat, &b), 0);
+	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(heap, chaos_test_beat, &b), 0);
 	alloc_free(heap, 9, 64);
 	KUNIT_EXPECT_EQ(test, b.calls, 0);
 	alloc_free(heap, 1, 64);
@@ -464,7 +429,7 @@ static void heartbeat_of_each_hook(struct kunit *test)
 	alloc_free(heap, 1000, 64);
 	KUNIT_EXPECT_EQ(test, b.calls, 1);
 	/* Nobody has counted these. */
-	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(heap, beat, &a), 0);
+	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(heap, chaos_test_beat, &a), 0);
 	alloc_free(heap, 10, 64);
 	KUNIT_EXPECT_EQ(test, a.calls, 4);
 	KUNIT_EXPECT_EQ(test, a.last, 5);
@@ -478,7 +443,7 @@ static void heartbeat_of_each_hook(struct kunit *test)
  */
 static void heartbeat_within(struct kunit *test)
 {
-	struct heart h = { .block = 64 };
+	struct chaos_test_heart h = { .block = 64 };
 	struct chaos_heap *heap = heart_heap(test, &h, 1);
 	size_t n;
 
@@ -511,7 +476,7 @@ static void visit(void *arg)
 /* Tasks and interrupts of all CPUs have one count, and call the hook. */
 static void heartbeat_everywhere(struct kunit *test)
 {
-	struct heart h = {};
+	struct chaos_test_heart h = {};
 	struct visit v = { .heap = heart_heap(test, &h, 10) };
 	struct chaos_test_place place;
 	size_t n = 0, round;
@@ -543,7 +508,7 @@ static void crowd(struct chaos_test_thread *self)
 /* However many at once: none is counted twice, none is lost. */
 static void heartbeat_crowd(struct kunit *test)
 {
-	struct heart *h = chaos_test_buf(test, 1, sizeof(*h));
+	struct chaos_test_heart *h = chaos_test_buf(test, 1, sizeof(*h));
 	struct chaos_heap *heap = heart_heap(test, h, 16);
 	struct chaos_test_thread *threads;
 	unsigned int i;

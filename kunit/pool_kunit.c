@@ -21,10 +21,8 @@ static struct chaos_heap *pool_test_heap(struct kunit *test, size_t size,
 		.max_size = max,
 		.node = NUMA_NO_NODE,
 	};
-	struct chaos_heap *heap = chaos_heap_create(&params);
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	return heap;
+	return chaos_test_create(test, &params);
 }
 
 static struct chaos_pool *pool_of(unsigned long addr)
@@ -52,7 +50,7 @@ static void pool_borders(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, pool_of(end - 1), pool);
 	KUNIT_EXPECT_PTR_NE(test, pool_of(pool->start - 1), pool);
 	KUNIT_EXPECT_PTR_NE(test, pool_of(end), pool);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 static void pool_foreign(struct kunit *test)
@@ -84,7 +82,7 @@ static void pool_aliases(struct kunit *test)
 	for (bit = CHAOS_UNIT_SHIFT + 4; bit < BITS_PER_LONG; bit++)
 		KUNIT_EXPECT_PTR_NE(test, pool_of(pool->start ^ (1UL << bit)),
 				    pool);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 static void pool_gone_after_destroy(struct kunit *test)
@@ -94,7 +92,7 @@ static void pool_gone_after_destroy(struct kunit *test)
 						   struct chaos_pool, node);
 	unsigned long start = pool->start;
 
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 	KUNIT_EXPECT_NULL(test, pool_of(start));
 }
 
@@ -118,7 +116,7 @@ static void pool_growth(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stats.pools, 3);
 	KUNIT_EXPECT_EQ(test, stats.grows, 2);
 	KUNIT_EXPECT_GE(test, n, 4 * SZ_1M / SZ_64K - 4);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 /* Memory of the caller's: only whole aligned units, and nobody's else. */
@@ -143,7 +141,7 @@ static void pool_adopted(struct kunit *test)
 			-EEXIST);
 	KUNIT_EXPECT_EQ(test, chaos_heap_add_pool(NULL, (void *)start, SZ_64K),
 			-EEXIST);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 	KUNIT_EXPECT_NULL(test, pool_of(start));
 	vfree(mem);
 }
@@ -154,10 +152,10 @@ static void pool_no_room(struct kunit *test)
 	struct chaos_heap *heap = pool_test_heap(test, SZ_1M, SZ_1M + SZ_4K);
 
 	KUNIT_EXPECT_EQ(test, heap->low_mark, SIZE_MAX);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 	heap = pool_test_heap(test, SZ_1M, SZ_1M + SZ_64K);
 	KUNIT_EXPECT_EQ(test, heap->low_mark, SZ_1M - SZ_1M * 12 / 100);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 static struct kunit_case pool_cases[] = {
