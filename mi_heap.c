@@ -371,17 +371,33 @@ static __kprobes struct mi_page *mi_page_adopt(struct chaos_heap *heap,
 
 /* ------------------------------- the queues ------------------------------- */
 
-/* theap->direct follows the first page of the queue. */
+/* The sizes, in words, of the bins that theap->direct leads to. */
+static const u8 mi_direct_words[MI_DIRECT_BINS + 1] = {
+	0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
+	18, 20, 22, 24, 26, 28, 30, 32,
+	36, 40, 44, 48, 52, 56, 60, 64,
+	72, 80, 88, 96, 104, 112, 120, 128,
+};
+
+/*
+ * theap->direct follows the first page of the queue.  Bins that are not exact have an even
+ * number of sizes.
+ */
 static __kprobes void mi_queue_update_direct(struct mi_theap *theap, unsigned int bin)
 {
 	struct mi_page *first = theap->queue[bin].first ?: &mi_empty_page;
-	size_t word, low;
+	unsigned int word;
 
+	if (bin <= MI_EXACT_BINS) {
+		theap->direct[bin] = first;
+		return;
+	}
 	if (bin > MI_DIRECT_BINS)
 		return;
-	low = mi_bin_size(bin - 1) >> MI_WORD_SHIFT;
-	for (word = mi_bin_size(bin) >> MI_WORD_SHIFT; word > low; word--)
+	for (word = mi_direct_words[bin]; word > mi_direct_words[bin - 1]; word -= 2) {
 		theap->direct[word] = first;
+		theap->direct[word - 1] = first;
+	}
 }
 
 static __kprobes void mi_queue_push_front(struct mi_theap *theap, struct mi_page *page)
@@ -414,25 +430,36 @@ static __kprobes void mi_queue_push_back(struct mi_theap *theap, struct mi_page 
 	q->last = page;
 }
 
-static __kprobes void mi_queue_remove(struct mi_theap *theap, struct mi_page *page)
+/* Take the first page out of the queue. */
+static __always_inline void mi_queue_pop(struct mi_theap *theap, struct mi_page *page)
 {
 	struct mi_queue *q = &theap->queue[page->bin];
+	struct mi_page *next = page->next;
 
-	if (page->next)
-		page->next->prev = page->prev;
-	else
-		q->last = page->prev;
-	if (page->prev) {
-		page->prev->next = page->next;
-		return;
-	}
-	q->first = page->next;
-	if (!q->first)
+	q->first = next;
+	if (next) {
+		next->prev = NULL;
+	} else {
+		q->last = NULL;
 		__clear_bit(page->bin, theap->bins);
+	}
 	mi_queue_update_direct(theap, page->bin);
 }
 
-static __kprobes void mi_theap_look_later(struct mi_theap *theap)
+static __kprobes void mi_queue_remove(struct mi_theap *theap, struct mi_page *page)
+{
+	if (!page->prev) {
+		mi_queue_pop(theap, page);
+		return;
+	}
+	page->prev->next = page->next;
+	if (page->next)
+		page->next->prev = page->prev;
+	else
+		theap->queue[page->bin].last = page->prev;
+}
+
+static noinline __kprobes void mi_theap_look_later(struct mi_theap *theap)
 {
 	unsigned int delay = READ_ONCE(theap->heap->options.retire_delay);
 
@@ -454,14 +481,14 @@ static __kprobes void mi_page_account(struct mi_theap *theap, struct mi_page *pa
 
 /*
  * The theap has so many bytes of pages more, or less.  The sum of all is told in larger
- * portions, and when the last page goes.
+ * portions, or if @tell, which is when the last page goes.
  */
-static __always_inline void mi_theap_keep(struct mi_theap *theap, long bytes)
+static __always_inline void mi_theap_keep(struct mi_theap *theap, long bytes, bool tell)
 {
 	struct mi_heap *mi = theap->heap->priv;
 	long untold = theap->untold + bytes;
 
-	if (theap->pages && abs(untold) <= READ_ONCE(mi->tell_batch)) {
+	if (likely(!tell && abs(untold) <= READ_ONCE(mi->tell_batch))) {
 		theap->untold = untold;
 		return;
 	}
@@ -469,18 +496,18 @@ static __always_inline void mi_theap_keep(struct mi_theap *theap, long bytes)
 	atomic_long_add(untold, &mi->cached);
 }
 
-static __kprobes void mi_theap_enter(struct mi_theap *theap, struct mi_page *page)
+static __always_inline void mi_theap_enter(struct mi_theap *theap, struct mi_page *page)
 {
-	bool first = !theap->pages;
+	unsigned int pages = theap->pages;
 
 	page->theap = theap;
 	WRITE_ONCE(page->owner, theap->tag);
 	WRITE_ONCE(page->home, theap);
-	WRITE_ONCE(theap->pages, theap->pages + 1);
-	if (!theap->retire_at)
+	WRITE_ONCE(theap->pages, pages + 1);
+	if (unlikely(!theap->retire_at))
 		mi_theap_look_later(theap);
-	mi_theap_keep(theap, mi_page_bytes(page));
-	if (!first)
+	mi_theap_keep(theap, mi_page_bytes(page), false);
+	if (likely(pages))
 		return;
 	/* Pairs with the one in chaos_tidy_work(): it sees that there are pages, or we
 	 * see that nobody is going to look.
@@ -489,32 +516,39 @@ static __kprobes void mi_theap_enter(struct mi_theap *theap, struct mi_page *pag
 	chaos_keeps(theap->heap);
 }
 
-/* The owned page becomes the first one, or the last one, of @theap's. */
+/* The owned page becomes the first one of @theap's. */
 static noinline __kprobes void mi_theap_own(struct mi_theap *theap,
-					    struct mi_page *page, bool first)
+					    struct mi_page *page)
 {
 	mi_theap_enter(theap, page);
-	if (first)
-		mi_queue_push_front(theap, page);
-	else
-		mi_queue_push_back(theap, page);
+	mi_queue_push_front(theap, page);
 }
 
-/* The reverse: the page is ours still, but in no queue. */
+/* Or the last one. */
+static __always_inline void mi_theap_own_last(struct mi_theap *theap,
+					      struct mi_page *page)
+{
+	mi_theap_enter(theap, page);
+	mi_queue_push_back(theap, page);
+}
+
+/* The reverse: the page is ours still, but has left its queue. */
 static __always_inline void mi_theap_disown(struct mi_theap *theap,
 					    struct mi_page *page)
 {
-	mi_queue_remove(theap, page);
-	mi_page_account(theap, page);
+	unsigned int pages = theap->pages - 1;
+
 	WRITE_ONCE(page->owner, MI_NO_TAG);	/* model: disown-theap */
 	page->theap = NULL;
 	page->due = false;
-	WRITE_ONCE(theap->pages, theap->pages - 1);
-	mi_theap_keep(theap, -(long)mi_page_bytes(page));
+	WRITE_ONCE(theap->pages, pages);
+	mi_theap_keep(theap, -(long)mi_page_bytes(page), !pages);
+	mi_page_account(theap, page);
 }
 
 static noinline __kprobes void mi_theap_let_go(struct mi_theap *theap, struct mi_page *page)
 {
+	mi_queue_remove(theap, page);
 	mi_theap_disown(theap, page);
 	mi_page_abandon(theap->heap, page);
 }
@@ -641,18 +675,13 @@ static noinline __kprobes void mi_theap_expire(struct mi_theap *theap)
 
 /* ---------------------------- the generic path ---------------------------- */
 
-static __kprobes bool mi_link_sound(const struct mi_page *page, u32 link)
-{
-	return (*(unsigned long *)(page->base + link) ^ page->key) <= page->limit;
-}
-
 /*
  * The first block of the free list was written to after it had been freed.
  * Nothing behind it can be found any more: give the whole list up.  Its blocks
  * count as used from now on, so the page is never given back.
  */
-static __cold void mi_page_drop_free(struct chaos_heap *heap,
-				     struct mi_page *page)
+static noinline __cold void mi_page_drop_free(struct chaos_heap *heap,
+					      struct mi_page *page)
 {
 	void *damaged = (void *)(page->base + page->free);
 
@@ -723,39 +752,29 @@ static __kprobes void mi_page_extend(struct chaos_heap *heap, struct mi_page *pa
 	smp_store_release(&page->limit, page->capacity * page->block_size);
 }
 
-/* What there is on a page's free list. */
-enum mi_refill {
-	MI_REFILLED,	/* a block at least */
-	MI_FULL,	/* nothing, and nothing to put there */
-	MI_DAMAGED,	/* nothing any more; the page may not even be ours any longer */
-};
-
-/* See to it that the owned page's free list has a block. */
-static __always_inline enum mi_refill mi_page_refill(struct chaos_heap *heap,
-						     struct mi_page *page)
+/* See to it that the owned page's free list has a block.  False: the page is full. */
+static __always_inline bool mi_page_refill(struct chaos_heap *heap,
+					   struct mi_page *page)
 {
-	if (!page->free) {
-		if (mi_page_has_foreign(page))
-			mi_page_take_thread_free(heap, page);
-		else if (page->capacity < page->reserved)
-			mi_page_extend(heap, page);		/* model: extend */
-		else
-			return MI_FULL;
-	}
-	if (likely(mi_link_sound(page, page->free)))
-		return MI_REFILLED;
-	/* What prints the report may allocate. */
-	mi_page_drop_free(heap, page);
-	return MI_DAMAGED;
+	if (page->free)
+		return true;
+	if (mi_page_has_foreign(page))
+		mi_page_take_thread_free(heap, page);
+	else if (page->capacity < page->reserved)
+		mi_page_extend(heap, page);		/* model: extend */
+	else
+		return false;
+	return true;
 }
 
 /* The first page of its queue is full: let it go, for whoever frees a block of it. */
 static noinline __kprobes void mi_theap_drop_full(struct mi_theap *theap,
 						  struct mi_page *page)
 {
+	mi_queue_pop(theap, page);
 	mi_theap_disown(theap, page);
 	if (!mi_page_disown(page))
-		mi_theap_own(theap, page, true);		/* model: disown-undo */
+		mi_theap_own(theap, page);		/* model: disown-undo */
 }
 
 /* A page for the theap that has none: an abandoned one, or a fresh one. */
@@ -778,45 +797,53 @@ static noinline __kprobes struct mi_page *mi_page_get(struct mi_theap *theap,
  * turn out to be full are let go on the way; each was filled by as many
  * allocations as it has blocks.
  */
-static __kprobes struct mi_page *mi_theap_page(struct mi_theap *theap,
-					       unsigned int bin)
+static __always_inline struct mi_page *mi_theap_page(struct mi_theap *theap,
+						     unsigned int bin)
 {
 	struct mi_queue *q = &theap->queue[bin];
 	struct mi_page *page;
 
-	WRITE_ONCE(theap->stamp, jiffies);
-	if (unlikely(theap->retire_at) && time_after_eq(jiffies, theap->retire_at))
-		mi_theap_expire(theap);
 	for (;;) {
 		while ((page = q->first)) {
-			switch (mi_page_refill(theap->heap, page)) {
-			case MI_REFILLED:
+			if (mi_page_refill(theap->heap, page))
 				return page;
-			case MI_FULL:
-				mi_theap_drop_full(theap, page);
-				break;
-			case MI_DAMAGED:
-				break;
-			}
+			mi_theap_drop_full(theap, page);
 		}
 		page = mi_page_get(theap, bin);
 		if (!page)
 			return NULL;
-		mi_theap_own(theap, page, true);
+		mi_theap_own(theap, page);
 	}
 }
 
-/* A block of the bin, of a page that is at hand or to be had.  The first page has none. */
-static __always_inline void *mi_theap_pop_next(struct mi_theap *theap,
-					       unsigned int bin, size_t align)
+/* A caller has asked for a block of the page that is aligned so. */
+static __always_inline void mi_page_promise(struct mi_page *page, size_t align)
 {
-	struct mi_page *page = mi_theap_page(theap, bin);
-	void *p = NULL;
-
-	if (!page || !mi_page_pop(page, &p))
-		return NULL;
-	if (align > 1UL << page->align_shift)
+	if (align > CHAOS_MIN_ALIGN && align > 1UL << page->align_shift)
 		page->align_shift = ilog2(align);
+}
+
+/* A block of the bin, of a page that is at hand or to be had.  The first page has none. */
+static noinline __kprobes void *mi_theap_pop_next(struct mi_theap *theap,
+						  unsigned int bin, size_t align)
+{
+	unsigned long now = jiffies, retire_at = theap->retire_at;
+	struct mi_page *page;
+	void *p;
+
+	WRITE_ONCE(theap->stamp, now);
+	if (unlikely(retire_at && time_after_eq(now, retire_at)))
+		mi_theap_expire(theap);
+	for (;;) {
+		page = mi_theap_page(theap, bin);
+		if (unlikely(!page))
+			return NULL;
+		if (likely(mi_page_pop(page, &p)))
+			break;
+		/* It prints, which may allocate: the page may not be ours any more. */
+		mi_page_drop_free(theap->heap, page);
+	}
+	mi_page_promise(page, align);
 	if (unlikely(mi_keeps_too_much(theap->heap->priv)))
 		mi_theap_shed(theap);
 	return p;
@@ -831,8 +858,7 @@ static noinline __kprobes void *mi_theap_pop(struct mi_theap *theap,
 
 	if (unlikely(!page || !mi_page_pop(page, &p)))
 		return mi_theap_pop_next(theap, bin, align);
-	if (align > 1UL << page->align_shift)
-		page->align_shift = ilog2(align);
+	mi_page_promise(page, align);
 	return p;
 }
 
@@ -902,7 +928,7 @@ static noinline __kprobes void *mi_theap_scrape(struct mi_theap *theap,
 		page = mi_page_adopt(theap->heap, bin);
 		if (!page)
 			continue;
-		mi_theap_own(theap, page, true);
+		mi_theap_own(theap, page);
 		p = mi_theap_pop(theap, bin, align);
 	}
 	return p;
@@ -1055,7 +1081,7 @@ static noinline __kprobes void mi_page_inherit(struct chaos_heap *heap,
 
 	if (usable && home && home->tag == mi_context_tag() &&
 	    !mi_keeps_too_much(heap->priv))
-		mi_theap_own(home, page, false);		/* model: go-home */
+		mi_theap_own_last(home, page);		/* model: go-home */
 	else
 		mi_page_abandon(heap, page);
 }
@@ -1073,7 +1099,7 @@ static noinline __kprobes bool mi_page_reclaim(struct mi_theap *theap,
 	    /* model: reclaim */
 	    !atomic64_try_cmpxchg_acquire(&page->thread_free, (s64 *)&word, MI_OWNED))
 		return false;
-	mi_theap_own(theap, page, false);
+	mi_theap_own_last(theap, page);
 	return true;
 }
 
@@ -1084,17 +1110,16 @@ static noinline __kprobes bool mi_page_reclaim(struct mi_theap *theap,
 static __always_inline bool mi_page_is_ours(struct chaos_heap *heap,
 					    struct mi_page *page, unsigned int level)
 {
-	struct mi_theap *theap;
+	struct mi_theap *theap = mi_theap(heap, level);
 	u64 word;
 
-	if (READ_ONCE(page->owner) == mi_level_tag(level))
-		return true;
-	theap = mi_theap(heap, level);
 	/* Only a hint: it may be somebody else's by now. */
 	if (READ_ONCE(page->home) != theap || level == MI_NMI)
 		return false;
 	word = atomic64_read(&page->thread_free);
-	return mi_is_full(word) && mi_page_reclaim(theap, page, word);
+	if (mi_is_full(word))
+		return mi_page_reclaim(theap, page, word);
+	return READ_ONCE(page->owner) == mi_level_tag(level);
 }
 
 /* A block of a page that is not ours. */

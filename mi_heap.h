@@ -340,7 +340,7 @@ static __always_inline bool mi_page_pop(struct mi_page *page, void **p)
 		return false;
 	next = *block ^ key;
 	if (unlikely(next > limit))
-		return false;	/* mi_page_refill() finds out and reports */
+		return false;	/* mi_theap_pop_next() finds out and reports */
 	page->free = next;
 	page->allocs++;
 	*block = 0;
