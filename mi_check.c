@@ -33,6 +33,7 @@
  * @visitor: for chaos_heap_walk()
  * @arg: its argument
  * @free: scratch: a bit for each free block of one page
+ * @retired: bytes of the pages with MI_RETIRED of one theap
  * @classes: MI_BINS of them, or one, for all bins
  * @per_class: which of the two
  * @err: the first error; ends the tour
@@ -44,6 +45,7 @@ struct mi_tour {
 	chaos_visitor visitor;
 	void *arg;
 	unsigned long *free;
+	size_t retired;
 	struct chaos_class_stats *classes;
 	bool per_class;
 	int err;
@@ -280,6 +282,8 @@ static int mi_visit_queue(struct mi_tour *tour, struct mi_theap *theap,
 		if (!mi_is_owned(atomic64_read(&page->thread_free)))
 			return chaos_unclean(tour->heap,
 					     "page %p has two owners", page);
+		if (page->frees & MI_RETIRED)
+			tour->retired += mi_page_bytes(page);
 		err = mi_visit_page(tour, page);
 		if (err)
 			return err;
@@ -310,8 +314,13 @@ static void mi_visit_theap(struct mi_tour *tour, struct mi_theap *theap)
 	unsigned int bin;
 
 	tour->err = mi_check_direct(tour, theap);
+	tour->retired = 0;
 	for (bin = 1; bin < MI_BINS && !tour->err; bin++)
 		tour->err = mi_visit_queue(tour, theap, bin);
+	/* Visitors may free. */
+	if (!tour->err && !tour->visitor && tour->retired != theap->retired)
+		tour->err = chaos_unclean(tour->heap, "%zu bytes of retired pages, not %zu",
+					  tour->retired, theap->retired);
 }
 
 /* Visit a page that has no owner, by being it for the while. */

@@ -466,16 +466,24 @@ static noinline __kprobes void mi_theap_look_later(struct mi_theap *theap)
 	theap->retire_at = (jiffies + msecs_to_jiffies(delay)) | 1;
 }
 
+/* From now on, it is noticed again when the page becomes empty. */
+static __always_inline void mi_page_unretire(struct mi_theap *theap, struct mi_page *page)
+{
+	if (!(page->frees & MI_RETIRED))
+		return;
+	page->frees &= ~MI_RETIRED;
+	theap->retired -= mi_page_bytes(page);
+}
+
 /*
  * The blocks that have come and gone are counted by the theap from now on; those in
  * use by the page still.
  */
 static __kprobes void mi_page_account(struct mi_theap *theap, struct mi_page *page)
 {
-	u64 frees = page->frees & ~MI_RETIRED;
-
-	theap->local_frees[page->bin] += frees;
-	page->allocs -= frees;
+	mi_page_unretire(theap, page);
+	theap->local_frees[page->bin] += page->frees;
+	page->allocs -= page->frees;
 	page->frees = 0;
 }
 
@@ -501,6 +509,7 @@ static __always_inline void mi_theap_enter(struct mi_theap *theap, struct mi_pag
 	unsigned int pages = theap->pages;
 
 	page->theap = theap;
+	page->turn = theap->turn;
 	WRITE_ONCE(page->owner, theap->tag);
 	WRITE_ONCE(page->home, theap);
 	WRITE_ONCE(theap->pages, pages + 1);
@@ -612,36 +621,42 @@ static noinline __kprobes void mi_theap_shed(struct mi_theap *theap)
 
 /* -------------------------------- retirement ------------------------------ */
 
-/* Is it worth while to keep pages of that size when they are empty? */
+/*
+ * Is it worth while to keep the page, which is empty?  The next allocation would need the
+ * only one of its queue back.  Others are kept as long as they are few: who has freed
+ * many blocks at once is likely to want as many again.
+ */
 static __kprobes bool mi_may_retire(const struct mi_theap *theap,
 				    const struct mi_page *page)
 {
+	const struct mi_queue *q = &theap->queue[page->bin];
 	const struct mi_heap *mi = theap->heap->priv;
+	size_t bytes = mi_page_bytes(page);
 
-	return mi_page_bytes(page) <= READ_ONCE(mi->retire_max) &&
+	return (q->first == q->last ||
+		(page->turn == theap->turn &&
+		 theap->retired + bytes <= READ_ONCE(mi->spare_max))) &&
+	       bytes <= READ_ONCE(mi->retire_max) &&
 	       READ_ONCE(theap->heap->options.retire_delay);
 }
 
-/*
- * The last block of an owned page has been freed.  The only page of its queue is
- * kept for a while: the next allocation would need it back.
- */
+/* The last block of an owned page has been freed: it goes, or is kept for a while. */
 noinline __kprobes void mi_page_retire(struct mi_page *page)
 {
 	struct mi_theap *theap = page->theap;
-	struct mi_queue *q = &theap->queue[page->bin];
 
-	if (q->first != q->last || !mi_may_retire(theap, page)) {
+	if (!mi_may_retire(theap, page)) {
 		mi_theap_let_go(theap, page);		/* model: retire */
 		return;
 	}
 	page->frees |= MI_RETIRED;
+	theap->retired += mi_page_bytes(page);
 }
 
 /* Give a page back that is empty for the second time; others may have emptied it. */
 static __kprobes void mi_page_expire(struct mi_theap *theap, struct mi_page *page)
 {
-	page->frees &= ~MI_RETIRED;
+	mi_page_unretire(theap, page);
 	if (mi_page_live(page))
 		page->due = false;
 	else if (!page->due)
@@ -651,8 +666,8 @@ static __kprobes void mi_page_expire(struct mi_theap *theap, struct mi_page *pag
 }
 
 /*
- * Look at the first page of each bin, some bins at a time: that bounds the time.  The
- * others of a queue come first some day, or are shed.
+ * Look at the last page of each bin, some bins at a time: that bounds the time.  The
+ * others of a queue come last some day, or are shed.
  */
 static noinline __kprobes void mi_theap_expire(struct mi_theap *theap)
 {
@@ -662,7 +677,7 @@ static noinline __kprobes void mi_theap_expire(struct mi_theap *theap)
 		bin = find_next_bit(theap->bins, MI_BINS, bin);
 		if (bin >= MI_BINS)
 			break;
-		mi_page_expire(theap, theap->queue[bin++].first);
+		mi_page_expire(theap, theap->queue[bin++].last);
 	}
 	theap->sweep = bin;
 	if (n == MI_EXPIRE_BINS)
@@ -843,6 +858,7 @@ static noinline __kprobes void *mi_theap_pop_next(struct mi_theap *theap,
 		/* It prints, which may allocate: the page may not be ours any more. */
 		mi_page_drop_free(theap->heap, page);
 	}
+	page->turn = ++theap->turn;
 	mi_page_promise(page, align);
 	if (unlikely(mi_keeps_too_much(theap->heap->priv)))
 		mi_theap_shed(theap);

@@ -116,8 +116,8 @@ enum mi_level {
  * @allocs: blocks that the owner has taken off the free list, and have not been
  *	accounted; see mi_page_account()
  * @frees: blocks that the owner has put on it, likewise; plus MI_RETIRED, so that
- *	it is never equal to @allocs, if it was empty while it was the only page of
- *	its queue: then that need not be noticed again
+ *	it is never equal to @allocs, if it was empty and has been kept: then that
+ *	need not be noticed again
  * @free: first link of the free list
  * @limit: the highest link that is valid
  * @capacity: blocks that have been put on a list so far (lazy extension); 0
@@ -132,6 +132,7 @@ enum mi_level {
  * @reserved: blocks that fit
  * @slice_shift: log2 of a slice's bytes
  * @guard: the last slice is a guard
+ * @turn: mi_theap.turn when it was taken, or when the generic path last had a block of it
  * @home: the theap that owned it last: who claims a page of its own takes it
  *	back into its queue
  * @next: in the owner's queue
@@ -163,6 +164,7 @@ struct mi_page {
 	u32 reserved;
 	u8 slice_shift;
 	bool guard;
+	u32 turn;
 	struct mi_theap *home;
 	struct mi_page *next;
 	struct mi_page *prev;
@@ -196,11 +198,13 @@ struct mi_queue {
  * @tag: what its pages' owner is, see mi_context_tag()
  * @pages: number of pages in the queues
  * @untold: their bytes, less what is in mi_heap.cached of them
+ * @retired: bytes of those that have MI_RETIRED
  * @bins: a bit for each queue that is not empty
  * @stamp: jiffies when the generic path was last taken
  * @retire_at: jiffies when empty pages are looked for next; 0: there are no pages
  * @sweep: the bin that is looked at next then
  * @hand: the bin that mi_theap_shed() takes a page from next
+ * @turn: blocks that the generic path has found; tells whether one was between two frees
  * @busy: NMI level only: an NMI is inside; a nested one, or a checker on this
  *	CPU, must keep out
  *
@@ -218,11 +222,13 @@ struct mi_theap {
 	unsigned long tag;
 	unsigned int pages;
 	long untold;
+	size_t retired;
 	DECLARE_BITMAP(bins, MI_BINS);
 	unsigned long stamp;
 	unsigned long retire_at;
 	unsigned int sweep;
 	unsigned int hand;
+	u32 turn;
 	bool busy;
 };
 

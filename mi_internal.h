@@ -55,6 +55,7 @@ struct mi_events {
  * @tell_batch: bytes that a theap may leave untold, in either direction
  * @page_max: bytes that a page of several blocks may have
  * @retire_max: pages of more bytes are given back as soon as they are empty
+ * @spare_max: bytes of empty pages that a theap may keep, but for each class's last
  * @events: statistics
  * @bin: for each bin
  */
@@ -67,6 +68,7 @@ struct mi_heap {
 	long tell_batch;
 	size_t page_max;
 	size_t retire_max;
+	size_t spare_max;
 	struct mi_events __percpu *events;
 	struct mi_bin_state bin[MI_BINS];
 };

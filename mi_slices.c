@@ -42,6 +42,8 @@
 #define MI_PAGE_SHARE_SHIFT	6
 /* A page that is kept while it is empty has at most this share, or 64 KiB. */
 #define MI_RETIRE_SHARE_SHIFT	9
+/* Of what all theaps may keep, empty pages of one of them are at most this part. */
+#define MI_SPARE_SHARE		8U
 /*
  * For so many pages that a class has, its next ones are larger by a unit.  Where slices
  * are small because the pool is, memory counts more than time.
@@ -519,6 +521,7 @@ static void mi_update_limits(struct chaos_heap *heap)
 	WRITE_ONCE(mi->page_max, bytes >> MI_PAGE_SHARE_SHIFT);
 	WRITE_ONCE(mi->retire_max,
 		   max(bytes >> MI_RETIRE_SHARE_SHIFT, CHAOS_UNIT_SIZE));
+	WRITE_ONCE(mi->spare_max, limit / max(MI_SPARE_SHARE, 2 * num_possible_cpus()));
 }
 
 int mi_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)

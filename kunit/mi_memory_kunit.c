@@ -349,6 +349,85 @@ static void mi_retired_in_use(struct kunit *test)
 	mi_end_heap(test, heap);
 }
 
+/* Allocate @n blocks, free them all, and count the pages that are ours still. */
+static size_t mi_keeps_after(struct kunit *test, struct chaos_heap *heap,
+			     unsigned int n, size_t size)
+{
+	struct mi_theap *theap = this_cpu_ptr(heap->theaps) + MI_TASK;
+	void **p = chaos_test_buf(test, n, sizeof(*p));
+	struct mi_page *page;
+	size_t bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		p[i] = mi_take(test, heap, size);
+	for (i = 0; i < n; i++)
+		chaos_heap_free(heap, p[i]);
+	for (page = theap->queue[mi_bin(size)].first; page; page = page->next)
+		bytes += mi_page_bytes(page);
+	KUNIT_EXPECT_EQ(test, chaos_test_live(heap), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->held), bytes);
+	KUNIT_EXPECT_EQ(test, theap->retired, bytes);
+	return bytes;
+}
+
+/* What was freed at once is kept for the next time, but no more than that of it. */
+static void mi_retired_many(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_make_heap(test, CHAOS_HARDENING_1);
+	struct mi_heap *mi = heap->priv;
+	unsigned int n = mi->spare_max / SZ_1K;
+	struct mi_theap *theap;
+	/* Not below the smallest blocks: each look takes a class that has no page yet. */
+	unsigned int bin = CHAOS_SAN_MIN_SIZE / 8, looks = 0;
+	struct mi_page *last;
+	size_t kept;
+
+	KUNIT_ASSERT_GE(test, n, 16);
+	migrate_disable();
+	theap = this_cpu_ptr(heap->theaps) + MI_TASK;
+	kept = mi_keeps_after(test, heap, n / 2, SZ_1K);
+	KUNIT_EXPECT_GE(test, kept, n / 2 * SZ_1K);
+	KUNIT_EXPECT_LE(test, kept, mi->spare_max);
+	/* They are used again, and none besides. */
+	KUNIT_EXPECT_EQ(test, mi_keeps_after(test, heap, n / 2, SZ_1K), kept);
+	kept = mi_keeps_after(test, heap, 4 * n, SZ_1K);
+	KUNIT_EXPECT_LE(test, kept, mi->spare_max);
+	KUNIT_EXPECT_GE(test, kept, mi->spare_max / 2);
+
+	/* When they are due, they go one by one, the last one first. */
+	last = theap->queue[mi_bin(SZ_1K)].last;
+	while (theap->queue[mi_bin(SZ_1K)].first && ++bin < mi_bin(SZ_1K)) {
+		mi_look_for_empty(test, heap, mi_bin_size(bin));
+		if (++looks == 4)
+			KUNIT_EXPECT_EQ(test, last->slices, 0);
+	}
+	KUNIT_EXPECT_NULL(test, theap->queue[mi_bin(SZ_1K)].first);
+	migrate_enable();
+	mi_end_heap(test, heap);
+}
+
+/* Who allocates in between does not free all at once: then an empty page goes. */
+static void mi_retired_not_at_once(struct kunit *test)
+{
+	struct chaos_heap *heap = mi_make_heap(test, CHAOS_HARDENING_1);
+	void *p[MI_TEST_MAX];
+	struct mi_page *page;
+	unsigned int n, i;
+
+	migrate_disable();
+	n = mi_fill(test, heap, p);
+	page = mi_test_page(p[0]);
+	for (i = 0; i + 2 < n; i++)
+		chaos_heap_free(heap, p[i]);
+	mi_take(test, heap, 3 * MI_TEST_SIZE);
+	KUNIT_EXPECT_EQ(test, page->slices, 1);
+	chaos_heap_free(heap, p[i]);
+	KUNIT_EXPECT_EQ(test, page->slices, 0);
+	migrate_enable();
+	mi_end_heap(test, heap);
+}
+
 /* A large page is worth more than the time that it takes to get it back. */
 static void mi_retired_large(struct kunit *test)
 {
@@ -601,6 +680,8 @@ static struct kunit_case mi_memory_cases[] = {
 	KUNIT_CASE(mi_takes_back_full),
 	KUNIT_CASE(mi_retired_for_a_while),
 	KUNIT_CASE(mi_retired_in_use),
+	KUNIT_CASE(mi_retired_many),
+	KUNIT_CASE(mi_retired_not_at_once),
 	KUNIT_CASE(mi_retired_large),
 	KUNIT_CASE(mi_idle_theap),
 	KUNIT_CASE(mi_no_delay),
