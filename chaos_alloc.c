@@ -644,22 +644,24 @@ chaos_alloc_aligned_rest(struct chaos_heap *heap, size_t size, size_t align,
 }
 
 /* FAST PATH of tlsf. */
-static noinline __kprobes void *
+static noinline __noclone __kprobes void *
 chaos_alloc_aligned_tlsf(struct chaos_heap *heap, size_t size, size_t align,
 			 gfp_t gfp)
 {
+	struct tlsf *t = heap->priv;
 	bool due;
 	void *p;
 
+	/* As above: t->heap is @heap. */
 	if (unlikely(!is_power_of_2(align)) || align <= CHAOS_MIN_ALIGN ||
 	    unlikely(align > CHAOS_MAX_ALIGN) ||
 	    !chaos_is_fast(heap, size, gfp) || unlikely(!size) ||
 	    unlikely(!tlsf_alloc_aligned_fast(heap, chaos_plain_size(heap, size),
 					      align, &p, &due)))
-		return chaos_alloc_aligned_rest(heap, size, align, gfp);
+		return chaos_alloc_aligned_rest(t->heap, size, align, gfp);
 	if (CHAOS_SAN)
 		chaos_san_alloc(heap, p, size, gfp);
-	return unlikely(due) ? chaos_wake_for(heap, p) : p;
+	return unlikely(due) ? chaos_wake_for(t->heap, p) : p;
 }
 
 /* FAST PATH of evl, which takes any alignment into account. */

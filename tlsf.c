@@ -112,10 +112,17 @@ bool tlsf_link_far(struct tlsf *t, const struct list_head *link)
 /* A list whose first block has at least @size bytes; false: there is none. */
 static bool tlsf_find_any(struct tlsf *t, size_t size, unsigned long *key)
 {
+	struct tlsf_block *end;
 	size_t least;
 
 	*key = tlsf_key_up(size, &least);
-	return tlsf_find(t, key) || tlsf_find_exact(t, size, key, &least);
+	if (tlsf_find(t, key))
+		return true;
+	if (!tlsf_find_exact(t, key))
+		return false;
+	/* Not its head: whether prev_phys may be followed is not known yet. */
+	end = container_of(tlsf_list(t, *key)->next, struct tlsf_block, link);
+	return (void *)&end->head - end->prev_phys >= size;
 }
 
 /*
@@ -200,13 +207,17 @@ static __always_inline size_t tlsf_trim(struct tlsf *t,
 static noinline struct tlsf_block *
 tlsf_take_any(struct tlsf *t, size_t size, size_t align, size_t *cost)
 {
-	size_t need = align > TLSF_ALIGN ? tlsf_aligned_need(size, align) : size;
+	size_t need = size;
 	unsigned int retries = TLSF_RETRIES;
 	struct tlsf_block *block;
 	struct tlsf_first f;
 	unsigned long key;
 	u64 head;
 
+	if (align > TLSF_ALIGN)
+		need = tlsf_aligned_need(size, align);
+	else
+		tlsf_key_up(size, &size);	/* see tlsf_take_aligned() */
 	for (;;) {
 		if (!tlsf_find_any(t, need, &key))
 			return NULL;
@@ -220,7 +231,6 @@ tlsf_take_any(struct tlsf *t, size_t size, size_t align, size_t *cost)
 	head = f.size;
 	if (align > TLSF_ALIGN)
 		block = tlsf_align(t, f.pool, block, align, &head);
-	tlsf_key_up(size, &size);
 	*cost = TLSF_HEADER + tlsf_trim(t, block, head, f.end, size);
 	f.pool->allocs++;
 	f.pool->used += *cost;
@@ -384,6 +394,8 @@ VISIBLE_IF_KUNIT int tlsf_add_pool(struct tlsf *t, struct tlsf_pool *pool,
 	sentinel->head = TLSF_PREV_FREE;
 	tlsf_set_live(pool, sentinel->payload, true);
 	tlsf_insert(t, &sentinel->link, tlsf_key(size));
+	if (t->recent == &tlsf_no_pool)
+		t->recent = pool;	/* the first call need not look for it */
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(tlsf_add_pool);
@@ -610,7 +622,7 @@ EXPORT_SYMBOL_IF_KUNIT(tlsf_check);
 VISIBLE_IF_KUNIT void *tlsf_malloc(struct tlsf *t, size_t size, size_t align)
 {
 	struct tlsf_block *block;
-	size_t least, cost;
+	size_t cost;
 	void *p;
 
 	if (!size || size > TLSF_REQUEST_MAX)
@@ -619,8 +631,7 @@ VISIBLE_IF_KUNIT void *tlsf_malloc(struct tlsf *t, size_t size, size_t align)
 	if (align <= TLSF_ALIGN) {
 		block = tlsf_take_plain(t, size, &cost);
 	} else {
-		tlsf_key_up(size, &least);
-		if (tlsf_take_aligned(t, least, align, &p, &cost))
+		if (tlsf_take_aligned(t, size, align, &p, &cost))
 			return p;
 		block = tlsf_take_any(t, size, align, &cost);
 	}

@@ -119,14 +119,13 @@ struct tlsf_pool {
 /*
  * Each list has a bit of sl_bitmap, and each word of that one of fl_bitmap: a word is as
  * many first levels as fit.  Bits are counted from the top, where the first one set is
- * found at once by CPUs that count leading zeroes.  fl_bitmap shifted by a word's number
- * leaves the words behind it.
+ * found at once by CPUs that count leading zeroes.
  */
 #define TLSF_SL_WORD(key)	((unsigned long)(key) / BITS_PER_LONG)
 #define TLSF_SL_WORDS		(TLSF_SL_WORD(TLSF_KEY_BASE + TLSF_LISTS - 1) + 1)
-#define TLSF_SL_MARK(key)						\
-	(1UL << (BITS_PER_LONG - 1) >> ((key) % BITS_PER_LONG))
-#define TLSF_FL_MARK(key)	(1UL << (-TLSF_SL_WORD(key) % BITS_PER_LONG))
+#define TLSF_FIRST_MARK		(1UL << (BITS_PER_LONG - 1))
+#define TLSF_SL_MARK(key)	(TLSF_FIRST_MARK >> (key) % BITS_PER_LONG)
+#define TLSF_FL_MARK(key)	(TLSF_FIRST_MARK >> TLSF_SL_WORD(key))
 
 /**
  * struct tlsf - chaos_heap.priv: the control of any number of pools
@@ -167,7 +166,6 @@ struct tlsf {
 static_assert(offsetof(struct tlsf, list) ==
 	      TLSF_KEY_BASE * sizeof(struct list_head));
 static_assert(TLSF_SL_WORDS <= BITS_PER_LONG);
-static_assert(TLSF_SL_WORD(TLSF_KEY_BASE) > 0);
 
 /*
  * The list that holds blocks of @size, as fl * 2^sli + sl.  Up to twice the

@@ -57,10 +57,10 @@ static __always_inline bool tlsf_find(const struct tlsf *t, unsigned long *key)
 		*key += __builtin_clzl(sls);
 		return true;
 	}
-	fls = t->fl_bitmap << word;
+	fls = t->fl_bitmap << word & ~TLSF_FIRST_MARK;	/* the words behind it */
 	if (unlikely(!fls))
 		return false;
-	word += __builtin_clzl(fls) + 1;
+	word += __builtin_clzl(fls);
 	*key = word * BITS_PER_LONG + __builtin_clzl(t->sl_bitmap[word]);
 	return true;
 }
@@ -303,11 +303,13 @@ static __always_inline bool tlsf_prev_intact(struct tlsf *t,
 static __always_inline bool tlsf_claim(struct tlsf_pool *pool, unsigned long at)
 {
 	unsigned long *word = &pool->live[BIT_WORD(at)];
-	unsigned long live = *word ^ BIT_MASK(at);
+	unsigned long bit = BIT_MASK(at), live;
 
-	if (unlikely(!(live & BIT_MASK(at))))
+	OPTIMIZER_HIDE_VAR(bit);	/* or testing it takes one register more */
+	live = *word;
+	if (unlikely(live & bit))
 		return false;
-	WRITE_ONCE(*word, live);
+	WRITE_ONCE(*word, live | bit);
 	return true;
 }
 
@@ -327,6 +329,7 @@ static __always_inline bool tlsf_worth_cutting(size_t rest, size_t size)
  * @at: at which position
  * @p: its payload
  * @size: its size
+ * @whole: the same, even if @at, @p and @size are made those of its end
  * @end: the block behind, and hence its link
  */
 struct tlsf_first {
@@ -334,6 +337,7 @@ struct tlsf_first {
 	unsigned long at;
 	void *p;
 	size_t size;
+	size_t whole;
 	struct tlsf_block *end;
 };
 
@@ -361,6 +365,7 @@ static __always_inline bool tlsf_first_intact(struct tlsf *t,
 	f->p = f->end->prev_phys;
 	f->at = tlsf_position(pool, f->p);
 	f->size = (void *)&f->end->head - f->p;
+	f->whole = f->size;
 	return likely((f->at <= end) & (f->size >= least)) &&
 	       likely(*tlsf_head_of(f->p) == (f->size | TLSF_FREE));
 }
@@ -402,34 +407,35 @@ static __always_inline void tlsf_set_free(void *p, size_t size,
 	end->prev_phys = p;
 }
 
-/* What is behind @size bytes of @f, with a header @rest bytes, stays free. */
+/*
+ * What is behind @size bytes of @f, with a header @rest bytes, stays free.  @flags are
+ * the block's.
+ */
 static __always_inline void tlsf_cut_first(const struct tlsf_first *f, size_t size,
-					   size_t rest)
+					   u64 flags, size_t rest)
 {
-	*tlsf_head_of(f->p) = size;
+	*tlsf_head_of(f->p) = size | flags;
 	tlsf_set_free(f->p + size + TLSF_HEADER, rest, f->end);
 }
 
 /*
- * Make the end @f of the first block, which has @whole bytes, of the list @key a block of
- * @size, and keep the rest.  *@cost is what it costs.  False: something is unusual, and
- * nothing has been changed.
+ * Make what is at @f of the first block of the list @key a block of @size with @flags, and
+ * keep the @rest bytes behind it.  *@cost is what it costs.  False: something is unusual,
+ * and nothing has been changed.
  *
  * If the rest belongs on the same list, it is where it was.  (Such a rest is always
  * worth cutting off: of the block, it leaves less than a list's step.)
  */
 static __always_inline bool tlsf_take_first(struct tlsf *t, unsigned long key,
 					    struct list_head *list,
-					    struct tlsf_first *f, size_t whole,
-					    size_t size, size_t *cost)
+					    struct tlsf_first *f, size_t size,
+					    size_t rest, u64 flags, size_t *cost)
 {
-	size_t rest = f->size - size - TLSF_HEADER;
-
-	*cost = TLSF_HEADER + size;
-	if (tlsf_key_same(key, whole, rest)) {
+	if (tlsf_key_same(key, f->whole, rest)) {
 		if (unlikely(!tlsf_claim(f->pool, f->at)))
 			return false;
-		tlsf_cut_first(f, size, rest);
+		tlsf_cut_first(f, size, flags, rest);
+		*cost = TLSF_HEADER + size;
 		return true;
 	}
 	OPTIMIZER_HIDE_VAR(f->pool);	/* rather read it again */
@@ -437,34 +443,27 @@ static __always_inline bool tlsf_take_first(struct tlsf *t, unsigned long key,
 		return false;
 	if (tlsf_worth_cutting(rest, size)) {
 		tlsf_insert(t, &f->end->link, tlsf_key(rest));
-		tlsf_cut_first(f, size, rest);
+		tlsf_cut_first(f, size, flags, rest);
 	} else {
-		*cost = TLSF_HEADER + f->size;
-		*tlsf_head_of(f->p) = f->size;
+		size = f->size;
+		*tlsf_head_of(f->p) = size | flags;
 		f->end->head &= ~TLSF_PREV_FREE;
 	}
+	*cost = TLSF_HEADER + size;
 	return true;
 }
 
 /*
- * Where no list is sure to have a block for @size: the first block of the list that
- * @size itself is on may do.  Blocks are of sizes that the search finds again, with
- * the exception of what was all that there was, and less than the next list's.
+ * Where no list is sure to have a block, and @key is the first that would be: the first
+ * block of the list before it may do.  Blocks are of sizes that the search finds again,
+ * with the exception of what was all that there was, and less than the next list's.
+ * Whether the block is large enough is left to those who look at it.
  */
-static __always_inline bool tlsf_find_exact(struct tlsf *t, size_t size,
-					    unsigned long *key, size_t *least)
+static __always_inline bool tlsf_find_exact(struct tlsf *t, unsigned long *key)
 {
-	const struct list_head *list;
-	struct tlsf_block *end;
+	const struct list_head *list = tlsf_list(t, --*key);
 
-	*key = tlsf_key(size);
-	list = tlsf_list(t, *key);
-	if (list->next == list)
-		return false;
-	/* Not its head: whether prev_phys may be followed is not known yet. */
-	end = container_of(list->next, struct tlsf_block, link);
-	*least = (void *)&end->head - end->prev_phys;
-	return *least >= size;
+	return list->next != list;
 }
 
 /*
@@ -479,13 +478,17 @@ static __always_inline bool tlsf_take(struct tlsf *t, unsigned long key,
 	struct list_head *list;
 	struct tlsf_first f;
 
-	if (unlikely(!tlsf_find(t, &key)) &&
-	    !tlsf_find_exact(t, want, &key, &size))
-		return false;
+	if (unlikely(!tlsf_find(t, &key))) {
+		if (!tlsf_find_exact(t, &key))
+			return false;
+		/* What is on that list leaves nothing that is worth cutting off. */
+		size = want;
+	}
 	list = tlsf_list(t, key);
 	OPTIMIZER_HIDE_VAR(list);
 	if (unlikely(!tlsf_first_intact(t, list, size, &f)) ||
-	    unlikely(!tlsf_take_first(t, key, list, &f, f.size, size, cost)))
+	    unlikely(!tlsf_take_first(t, key, list, &f, size,
+				      f.size - size - TLSF_HEADER, 0, cost)))
 		return false;
 	*p = f.p;
 	f.pool->allocs++;
@@ -507,9 +510,7 @@ static __always_inline size_t tlsf_gap(const void *p, size_t align)
 {
 	size_t gap = -(unsigned long)p & (align - 1);
 
-	if (gap && gap < TLSF_MIN_SPLIT)
-		gap += ALIGN(TLSF_MIN_SPLIT - gap, align);
-	return gap;
+	return gap ? ((gap - TLSF_MIN_SPLIT) & (align - 1)) + TLSF_MIN_SPLIT : 0;
 }
 
 /* The first @gap bytes at @front, which is on no list, become a free block. */
@@ -528,43 +529,49 @@ static __always_inline u64 tlsf_promise(size_t align)
 	return (u64)__ffs(align / TLSF_ALIGN) << TLSF_PROMISE_SHIFT;
 }
 
-/* As tlsf_take(), for a block of @size that is aligned to @align. */
+/*
+ * As tlsf_take(), for a block of @size that is aligned to @align.  A search for one more
+ * would not find it again whatever its size, so that is not rounded up to a list's.
+ */
 static __always_inline bool tlsf_take_aligned(struct tlsf *t, size_t size,
 					      size_t align, void **p,
 					      size_t *cost)
 {
-	size_t want = tlsf_aligned_need(size, align), need, gap, whole;
-	unsigned long key = tlsf_key_up(want, &need);
+	size_t need = tlsf_aligned_need(size, align), least, gap, rest;
+	unsigned long key = tlsf_key_up(need, &least);
+	u64 flags = tlsf_promise(align);
 	struct list_head *list;
 	struct tlsf_first f;
-	void *front;
-	u64 flags;
 
-	if (unlikely(!tlsf_find(t, &key)) &&
-	    !tlsf_find_exact(t, want, &key, &need))
-		return false;
+	if (unlikely(!tlsf_find(t, &key))) {
+		if (!tlsf_find_exact(t, &key))
+			return false;
+		least = need;
+	}
 	list = tlsf_list(t, key);
 	OPTIMIZER_HIDE_VAR(list);
-	if (unlikely(!tlsf_first_intact(t, list, need, &f)))
+	if (unlikely(!tlsf_first_intact(t, list, least, &f)))
 		return false;
-	front = f.p;
-	whole = f.size;
-	gap = tlsf_gap(front, align);
+	rest = f.size - size - TLSF_HEADER;
+	gap = tlsf_gap(f.p, align);
 	if (gap) {
 		if (unlikely(tlsf_is_live_at(f.pool, f.at)))
 			return false;
 		f.p += gap;
 		f.at += gap / TLSF_ALIGN;
-		f.size -= gap;
-	}
-	if (unlikely(!tlsf_take_first(t, key, list, &f, whole, size, cost)))
-		return false;
-	flags = tlsf_promise(align);
-	if (gap) {
-		tlsf_cut_front(t, front, gap);
+		rest -= gap;
 		flags |= TLSF_PREV_FREE;
 	}
-	*tlsf_head_of(f.p) |= flags;
+	/* What is cheap to know again takes no register, or there would be a stack frame. */
+	OPTIMIZER_HIDE_VAR(key);
+	OPTIMIZER_HIDE_VAR(rest);
+	f.size = (void *)&f.end->head - f.p;
+	list = tlsf_list(t, key);
+	OPTIMIZER_HIDE_VAR(list);
+	if (unlikely(!tlsf_take_first(t, key, list, &f, size, rest, flags, cost)))
+		return false;
+	if (gap)
+		tlsf_cut_front(t, f.p - gap, gap);
 	*p = f.p;
 	f.pool->allocs++;
 	f.pool->used += *cost;
@@ -606,13 +613,12 @@ static __always_inline bool tlsf_alloc_aligned_fast(struct chaos_heap *heap,
 {
 	struct tlsf *t = heap->priv;
 	unsigned long flags;
-	size_t size, cost;
+	size_t cost;
 
-	tlsf_key_up(max(want, TLSF_MIN_SIZE), &size);
 	if (unlikely(!chaos_trylock(&t->lock, &flags)))
 		return false;
 	if (unlikely(!llist_empty(&t->lock.deferred)) ||
-	    unlikely(!tlsf_take_aligned(t, size, align, p, &cost))) {
+	    unlikely(!tlsf_take_aligned(t, tlsf_round(want), align, p, &cost))) {
 		chaos_unlock(&t->lock, flags);
 		return false;
 	}

@@ -17,6 +17,7 @@
 #include "engine.h"
 #include "lock.h"
 #include "tlsf.h"
+#include "tlsf_core.h"
 
 /**
  * struct lab - a control and one pool
@@ -916,6 +917,65 @@ static void alignment_slivers(struct kunit *test)
 	lab_empty(test, lab);
 }
 
+/* What the fast path alone has to say. */
+static void *lab_fast(struct lab *lab, size_t size, size_t align)
+{
+	unsigned long key;
+	size_t least, cost;
+	void *p = NULL;
+
+	size = tlsf_round(size);
+	key = tlsf_key_up(size, &least);
+	if (align > TLSF_ALIGN)
+		tlsf_take_aligned(&lab->t, size, align, &p, &cost);
+	else
+		tlsf_take(&lab->t, key, least, size, &p, &cost);
+	return p;
+}
+
+/* A pool of one block that the request needs all of, or that is 8 bytes short of that. */
+static void last_block(struct kunit *test, size_t size, size_t align)
+{
+	size_t need = tlsf_round(size);
+	struct lab *lab;
+	void *p;
+
+	if (align > TLSF_ALIGN)
+		need = tlsf_aligned_need(need, align);
+	lab = lab_new(test, need + 2 * TLSF_HEADER);
+	p = lab_fast(lab, size, align);
+	KUNIT_EXPECT_NOT_NULL_MSG(test, p, "%zu at %zu", size, align);
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, align));
+	KUNIT_EXPECT_EQ(test, tlsf_check(&lab->t), 0);
+	if (p) {
+		KUNIT_EXPECT_GE(test, tlsf_size(tlsf_block_of(p)), size);
+		KUNIT_EXPECT_EQ(test, lab_free(lab, p), CHAOS_OK);
+	}
+	lab_empty(test, lab);
+
+	/* The long way does not find more, nor think of a list as damaged. */
+	lab = lab_new(test, need + TLSF_HEADER);
+	KUNIT_EXPECT_NULL_MSG(test, lab_fast(lab, size, align), "%zu at %zu",
+			      size, align);
+	KUNIT_EXPECT_NULL(test, tlsf_malloc(&lab->t, size, align));
+	lab_empty(test, lab);
+}
+
+/* What the fast path does not find is not there: none of that is looked for twice. */
+static void all_that_is_left(struct kunit *test)
+{
+	static const size_t sizes[] = {
+		32, 40, 100, 248, 256, 264, 511, 1000, 2048, 2056, 5000,
+	};
+	size_t align;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (align = TLSF_ALIGN; align <= SZ_4K; align <<= 3)
+			last_block(test, sizes[i], align);
+	}
+}
+
 static void resize_in_place(struct kunit *test)
 {
 	struct lab *lab = lab_new(test, 2048);
@@ -1256,6 +1316,7 @@ static struct kunit_case chaos_tlsf_cases[] = {
 	KUNIT_CASE(corrupted_neighbour),
 	KUNIT_CASE(huge_sizes),
 	KUNIT_CASE(alignment_slivers),
+	KUNIT_CASE(all_that_is_left),
 	KUNIT_CASE(resize_in_place),
 	KUNIT_CASE(exact_fit),
 	KUNIT_CASE(adjacent_pools),
