@@ -476,29 +476,41 @@ evl_reserve_pages(struct evl_heap *evl, u32 pages)
 }
 
 /*
- * The same, aligned to more than a page.  If the shortest range does not hold them
- * so, one that is longer by the alignment does; if there is none, try a few of the
- * others.
+ * The same, aligned to more than a page.  If the shortest range, @first, does not hold
+ * them so, one that is longer by the alignment does.
  */
 static __always_inline struct evl_page *
-evl_reserve_aligned(struct evl_heap *evl, u32 pages, size_t align)
+evl_reserve_aligned(struct evl_heap *evl, struct evl_page *first, u32 pages,
+		    size_t align)
 {
 	size_t padded = pages + (align >> EVL_PAGE_SHIFT) - 1;
-	struct evl_page *first = evl_search_shortest(evl, pages), *r = first;
-	int tries = EVL_ALIGN_TRIES;
-	u32 at, length;
+	struct evl_page *r = first;
+	u32 at;
 
 	if (unlikely(!first))
 		return NULL;
 	at = evl_fit_aligned(evl, r, r->pages, pages, align);
-	if (at == EVL_NOWHERE && padded <= EVL_MAX_PAGES) {
+	if (at == EVL_NOWHERE) {
+		if (padded > EVL_MAX_PAGES)
+			return NULL;
 		r = evl_search_shortest(evl, padded);
-		if (likely(r))
-			at = evl_align_high(evl, r, r->pages, pages, align);
-		else
-			r = first;
+		if (unlikely(!r))
+			return NULL;
+		at = evl_align_high(evl, r, r->pages, pages, align);
 	}
-	while (at == EVL_NOWHERE && tries > 0) {
+	return evl_split_range(evl, r, at, pages);
+}
+
+/* There is none that is longer by the alignment, but a few others are to be tried. */
+static __always_inline struct evl_page *
+evl_reserve_other(struct evl_heap *evl, struct evl_page *first, u32 pages,
+		  size_t align)
+{
+	struct evl_page *r = first;
+	int tries = EVL_ALIGN_TRIES;
+	u32 at = EVL_NOWHERE, length;
+
+	while (r && at == EVL_NOWHERE && tries > 0) {
 		length = r->pages;
 		r = evl_next_range(evl, r);
 		if (!r)
@@ -682,13 +694,21 @@ evl_take_pages(struct evl_heap *evl, u32 pages, u32 *used)
 		evl_reserve_kept(evl, pages, CHAOS_MIN_ALIGN, used);
 }
 
+/*
+ * The same, aligned.  What is kept comes before other ranges: it is one try only, and
+ * costs most where it is of use.
+ */
 static __always_inline struct evl_page *
 evl_take_aligned(struct evl_heap *evl, u32 pages, size_t align, u32 *used)
 {
-	struct evl_page *page = evl_reserve_aligned(evl, pages, align);
+	struct evl_page *first = evl_search_shortest(evl, pages), *page;
 
 	*used = 0;
-	return likely(page) ? page : evl_reserve_kept(evl, pages, align, used);
+	page = evl_reserve_aligned(evl, first, pages, align);
+	if (likely(page))
+		return page;
+	page = evl_reserve_kept(evl, pages, align, used);
+	return page ?: evl_reserve_other(evl, first, pages, align);
 }
 
 /* A fresh page of blocks at the front of the ring. */
@@ -1816,8 +1836,12 @@ static int evl_check(struct chaos_heap *heap)
 struct evl_page *evl_reserve_page_range(struct evl_heap *evl, u32 pages,
 					size_t align)
 {
-	return align > EVL_PAGE_SIZE ? evl_reserve_aligned(evl, pages, align) :
-				       evl_reserve_pages(evl, pages);
+	struct evl_page *first = evl_search_shortest(evl, pages);
+
+	if (align <= EVL_PAGE_SIZE)
+		return evl_reserve_pages(evl, pages);
+	return evl_reserve_aligned(evl, first, pages, align) ?:
+	       evl_reserve_other(evl, first, pages, align);
 }
 EXPORT_SYMBOL_IF_KUNIT(evl_reserve_page_range);
 
