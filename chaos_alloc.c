@@ -34,9 +34,6 @@
 #include "tlsf.h"
 #include "tlsf_core.h"
 
-/* Blocks that a bulk call handles before it lets others have the CPU. */
-#define CHAOS_BULK_BATCH	32
-
 /* --------------------------------- reports -------------------------------- */
 
 static const char *chaos_verdict_text(enum chaos_verdict verdict)

@@ -47,6 +47,12 @@ struct chaos_block {
 	size_t align;
 };
 
+/*
+ * Blocks that a bulk call handles before it lets others have the CPU, and the lock and
+ * interrupts of engines that take these: some microseconds.
+ */
+#define CHAOS_BULK_BATCH	32
+
 /**
  * struct chaos_engine - the operations of one allocation algorithm
  *
@@ -84,12 +90,13 @@ struct chaos_block {
  * @alloc: a block of @size > 0 bytes aligned to @align (a power of two from
  *	CHAOS_MIN_ALIGN to CHAOS_MAX_ALIGN), or NULL; @align is
  *	CHAOS_MIN_ALIGN unless the caller asked for more
- * @alloc_bulk: put up to @n blocks of @size > 0 bytes into @p and return their
- *	number; NULL if the engine has nothing better than a loop
+ * @alloc_bulk: put up to @n <= CHAOS_BULK_BATCH blocks of @size > 0 bytes into @p and
+ *	return their number; NULL if the engine has nothing better than a loop
  * @free: take the block at @p back
  * @free_bulk: free @p[0], @p[1], ... and return how many could be; if these are
- *	less than @n, *@verdict says why the next one could not.  No entry
- *	is NULL or ZERO_SIZE_PTR.  NULL if the engine has nothing better.
+ *	less than @n <= CHAOS_BULK_BATCH, *@verdict says why the next one could
+ *	not.  No entry is NULL or ZERO_SIZE_PTR.  NULL if the engine has nothing
+ *	better.
  * @resize: give the block at @p at least @size > 0 bytes without moving it, and
  *	return true, or change nothing and return false
  * @query: describe the block at @p
@@ -359,6 +366,30 @@ chaos_pool_guess(struct chaos_heap *heap, struct chaos_pool *guess,
 	if (guess && chaos_pool_has(guess, p))
 		return guess;
 	return chaos_pool_in(heap, p, verdict);
+}
+
+/*
+ * Free @p[0], @p[1], ... up to the first that @free, which is inlined, cannot, and return
+ * how many could be.
+ */
+static __always_inline size_t
+chaos_free_each(struct chaos_heap *heap, size_t n, void **p,
+		enum chaos_verdict *verdict,
+		enum chaos_verdict (*free)(struct chaos_heap *heap,
+					   struct chaos_pool *pool, void *p))
+{
+	struct chaos_pool *pool = NULL;
+	size_t done;
+
+	*verdict = CHAOS_OK;
+	for (done = 0; done < n; done++) {
+		pool = chaos_pool_guess(heap, pool, p[done], verdict);
+		if (likely(pool))
+			*verdict = free(heap, pool, p[done]);
+		if (unlikely(*verdict != CHAOS_OK))
+			break;
+	}
+	return done;
 }
 
 /*

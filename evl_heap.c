@@ -951,10 +951,10 @@ static __kprobes enum chaos_verdict evl_op_free(struct chaos_heap *heap,
 	return evl_free(heap, pool, p);
 }
 
-/* As many blocks as one turn of the lock is good for. */
-static size_t evl_alloc_batch(struct evl_heap *evl, size_t size, size_t n,
-			      void **p)
+static size_t evl_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
+			     void **p)
 {
+	struct evl_heap *evl = heap->priv;
 	unsigned long flags;
 	size_t done;
 
@@ -969,58 +969,29 @@ static size_t evl_alloc_batch(struct evl_heap *evl, size_t size, size_t n,
 	return done;
 }
 
-static size_t evl_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
-			     void **p)
+static __always_inline enum chaos_verdict
+evl_free_one_locked(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 {
-	size_t done = 0, batch, got;
-
-	do {
-		batch = min_t(size_t, n - done, CHAOS_LOCK_BATCH);
-		got = evl_alloc_batch(heap->priv, size, batch, p + done);
-		done += got;
-	} while (got == batch && done < n);
-	return done;
+	return evl_free_locked(heap->priv, pool->priv, p);
 }
 
-/*
- * Free as many blocks as one turn of the lock is good for, up to the first that
- * cannot be.
- */
-static size_t evl_free_batch(struct chaos_heap *heap, size_t n, void **p,
-			     enum chaos_verdict *verdict)
+static __always_inline enum chaos_verdict
+evl_free_one_unlocked(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 {
-	struct evl_heap *evl = heap->priv;
-	struct chaos_pool *pool = NULL;
-	unsigned long flags;
-	size_t done;
-
-	*verdict = CHAOS_OK;
-	if (unlikely(!evl_lock(evl, &flags))) {
-		pool = chaos_pool_guess(heap, NULL, *p, verdict);
-		if (pool)
-			*verdict = evl_free_unlocked(evl, pool->priv, *p);
-		return *verdict == CHAOS_OK;
-	}
-	for (done = 0; done < n; done++) {
-		pool = chaos_pool_guess(heap, pool, p[done], verdict);
-		if (likely(pool))
-			*verdict = evl_free_locked(evl, pool->priv, p[done]);
-		if (unlikely(*verdict != CHAOS_OK))
-			break;
-	}
-	evl_unlock(evl, flags);
-	return done;
+	return evl_free_unlocked(heap->priv, pool->priv, p);
 }
 
 static size_t evl_free_bulk(struct chaos_heap *heap, size_t n, void **p,
 			    enum chaos_verdict *verdict)
 {
-	size_t done = 0, batch;
+	struct evl_heap *evl = heap->priv;
+	unsigned long flags;
+	size_t done;
 
-	do {
-		batch = min_t(size_t, n - done, CHAOS_LOCK_BATCH);
-		done += evl_free_batch(heap, batch, p + done, verdict);
-	} while (*verdict == CHAOS_OK && done < n);
+	if (unlikely(!evl_lock(evl, &flags)))
+		return chaos_free_each(heap, n, p, verdict, evl_free_one_unlocked);
+	done = chaos_free_each(heap, n, p, verdict, evl_free_one_locked);
+	evl_unlock(evl, flags);
 	return done;
 }
 

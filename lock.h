@@ -31,12 +31,6 @@ struct chaos_lock {
 	unsigned long mark;
 };
 
-/*
- * Blocks that a bulk operation handles before it lets others have the lock, and
- * interrupts: some microseconds.
- */
-#define CHAOS_LOCK_BATCH	32
-
 /* The form of a block that waits on chaos_lock.deferred. */
 struct chaos_deferred_block {
 	struct llist_node node;

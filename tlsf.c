@@ -683,14 +683,14 @@ EXPORT_SYMBOL_IF_KUNIT(tlsf_lock_of_heap);
 #endif
 
 static __always_inline enum chaos_verdict
-tlsf_free_locked(struct chaos_heap *heap, struct tlsf_pool *pool, void *p)
+tlsf_free_locked(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 {
 	struct tlsf *t = heap->priv;
 	enum chaos_verdict verdict;
 	size_t cost;
 
 	lockdep_assert_held(&t->lock.raw);
-	verdict = tlsf_release(t, pool, p, false, &cost);
+	verdict = tlsf_release(t, pool->priv, p, false, &cost);
 	if (likely(verdict == CHAOS_OK)) {
 		chaos_san_free(heap, p, cost - TLSF_HEADER);
 		chaos_unhold(heap, cost);
@@ -706,7 +706,7 @@ static void tlsf_free_deferred(void *p)
 	/* Withdrawn, and its blocks with it. */
 	if (!pool)
 		return;
-	verdict = tlsf_free_locked(pool->heap, pool->priv, p);
+	verdict = tlsf_free_locked(pool->heap, pool, p);
 	if (verdict != CHAOS_OK)
 		chaos_report(pool->heap, p, verdict, _RET_IP_);
 }
@@ -857,15 +857,17 @@ void *tlsf_op_alloc(struct chaos_heap *heap, size_t size, size_t align)
 	return likely(block) ? block->payload : NULL;
 }
 
-/* As many blocks as one turn of the lock is good for. */
-static size_t tlsf_alloc_batch(struct chaos_heap *heap, size_t size, size_t n,
-			       void **p)
+static size_t tlsf_op_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
+				 void **p)
 {
 	struct tlsf *t = heap->priv;
 	size_t done, cost, held = 0;
 	struct tlsf_block *block;
 	unsigned long flags;
 
+	if (unlikely(size > TLSF_REQUEST_MAX))
+		return 0;
+	size = tlsf_round(size);
 	if (unlikely(!chaos_lock(&t->lock, &flags)))
 		return 0;
 	tlsf_drain(t);
@@ -881,28 +883,14 @@ static size_t tlsf_alloc_batch(struct chaos_heap *heap, size_t size, size_t n,
 	return done;
 }
 
-static size_t tlsf_op_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
-				 void **p)
-{
-	size_t done = 0, batch, got;
-
-	if (unlikely(size > TLSF_REQUEST_MAX))
-		return 0;
-	size = tlsf_round(size);
-	do {
-		batch = min_t(size_t, n - done, CHAOS_LOCK_BATCH);
-		got = tlsf_alloc_batch(heap, size, batch, p + done);
-		done += got;
-	} while (got == batch && done < n);
-	return done;
-}
-
 /* In NMI, and what this CPU or another was doing cannot be waited for. */
 static noinline enum chaos_verdict
-tlsf_free_later(struct tlsf *t, struct tlsf_pool *pool, void *p)
+tlsf_free_later(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 {
-	if (!tlsf_is_live(pool, p))
-		return tlsf_blame(pool, p);
+	struct tlsf *t = heap->priv;
+
+	if (!tlsf_is_live(pool->priv, p))
+		return tlsf_blame(pool->priv, p);
 	return chaos_defer_free(&t->lock, p) ? CHAOS_OK : CHAOS_FREED;
 }
 
@@ -910,62 +898,34 @@ enum chaos_verdict tlsf_op_free(struct chaos_heap *heap,
 				struct chaos_pool *pool, void *p)
 {
 	struct tlsf *t = heap->priv;
-	struct tlsf_pool *mine = pool->priv;
 	enum chaos_verdict verdict;
 	unsigned long flags;
 
 	if (unlikely(!chaos_lock(&t->lock, &flags)))
-		return tlsf_free_later(t, mine, p);
+		return tlsf_free_later(heap, pool, p);
 	tlsf_drain(t);
-	verdict = tlsf_free_locked(heap, mine, p);
+	verdict = tlsf_free_locked(heap, pool, p);
 	chaos_unlock(&t->lock, flags);
 	if (unlikely(verdict == CHAOS_FREED))
-		return tlsf_blame(mine, p);
+		return tlsf_blame(pool->priv, p);
 	return verdict;
-}
-
-/*
- * Free as many blocks as one turn of the lock is good for, up to the first that
- * cannot be.
- */
-static size_t tlsf_free_batch(struct chaos_heap *heap, size_t n, void **p,
-			      enum chaos_verdict *verdict)
-{
-	struct tlsf *t = heap->priv;
-	struct chaos_pool *pool = NULL;
-	unsigned long flags;
-	size_t done;
-
-	*verdict = CHAOS_OK;
-	if (unlikely(!chaos_lock(&t->lock, &flags))) {
-		pool = chaos_pool_guess(heap, NULL, *p, verdict);
-		if (pool)
-			*verdict = tlsf_free_later(t, pool->priv, *p);
-		return *verdict == CHAOS_OK;
-	}
-	tlsf_drain(t);
-	for (done = 0; done < n; done++) {
-		pool = chaos_pool_guess(heap, pool, p[done], verdict);
-		if (likely(pool))
-			*verdict = tlsf_free_locked(heap, pool->priv, p[done]);
-		if (unlikely(*verdict != CHAOS_OK))
-			break;
-	}
-	chaos_unlock(&t->lock, flags);
-	if (unlikely(*verdict == CHAOS_FREED))
-		*verdict = tlsf_blame(pool->priv, p[done]);
-	return done;
 }
 
 static size_t tlsf_op_free_bulk(struct chaos_heap *heap, size_t n, void **p,
 				enum chaos_verdict *verdict)
 {
-	size_t done = 0, batch;
+	struct tlsf *t = heap->priv;
+	unsigned long flags;
+	size_t done;
 
-	do {
-		batch = min_t(size_t, n - done, CHAOS_LOCK_BATCH);
-		done += tlsf_free_batch(heap, batch, p + done, verdict);
-	} while (*verdict == CHAOS_OK && done < n);
+	if (unlikely(!chaos_lock(&t->lock, &flags)))
+		return chaos_free_each(heap, n, p, verdict, tlsf_free_later);
+	tlsf_drain(t);
+	done = chaos_free_each(heap, n, p, verdict, tlsf_free_locked);
+	chaos_unlock(&t->lock, flags);
+	/* It is in a pool, which stays while preemption is off. */
+	if (unlikely(*verdict == CHAOS_FREED))
+		*verdict = tlsf_blame(chaos_pool_of(p[done])->priv, p[done]);
 	return done;
 }
 

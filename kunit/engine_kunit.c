@@ -133,24 +133,33 @@ static void *rig_alloc(struct rig *rig, size_t size)
 	return p;
 }
 
+/* Any number, as chaos_alloc_bulk() has them done: in batches. */
 static size_t rig_alloc_bulk(struct rig *rig, size_t size, size_t n, void **p)
 {
-	size_t got;
+	size_t done = 0, batch, got;
 
-	preempt_disable();
-	got = rig->engine->alloc_bulk(&rig->heap, size, n, p);
-	preempt_enable();
-	return got;
+	do {
+		batch = min_t(size_t, n - done, CHAOS_BULK_BATCH);
+		preempt_disable();
+		got = rig->engine->alloc_bulk(&rig->heap, size, batch, p + done);
+		preempt_enable();
+		done += got;
+	} while (got == batch && done < n);
+	return done;
 }
 
 static size_t rig_free_bulk(struct rig *rig, size_t n, void **p,
 			    enum chaos_verdict *verdict)
 {
-	size_t done;
+	size_t done = 0, batch, freed;
 
-	preempt_disable();
-	done = rig->engine->free_bulk(&rig->heap, n, p, verdict);
-	preempt_enable();
+	do {
+		batch = min_t(size_t, n - done, CHAOS_BULK_BATCH);
+		preempt_disable();
+		freed = rig->engine->free_bulk(&rig->heap, batch, p + done, verdict);
+		preempt_enable();
+		done += freed;
+	} while (freed == batch && done < n);
 	return done;
 }
 
@@ -642,8 +651,8 @@ static void class_stats_add_up(struct kunit *test)
 static void bulk_alloc(struct kunit *test)
 {
 	static const size_t counts[] = {
-		1, CHAOS_LOCK_BATCH - 1, CHAOS_LOCK_BATCH, CHAOS_LOCK_BATCH + 1,
-		3 * CHAOS_LOCK_BATCH + 5,
+		1, CHAOS_BULK_BATCH - 1, CHAOS_BULK_BATCH, CHAOS_BULK_BATCH + 1,
+		3 * CHAOS_BULK_BATCH + 5,
 	};
 	static const size_t sizes[] = { 1, 24, 256, 257, 1000 };
 	struct rig *rig = rig_new(test, 3);
