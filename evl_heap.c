@@ -760,9 +760,8 @@ static __always_inline void *evl_use_range(struct evl_heap *evl,
 			      evl_pool_page_addr(ep, page));
 }
 
-/* Aligned to more than a page of the engine. */
-__kprobes noinline void *evl_alloc_aligned(struct evl_heap *evl, size_t size,
-					   size_t align)
+static __always_inline void *evl_alloc_long(struct evl_heap *evl, size_t size,
+					    size_t align, bool aligned)
 {
 	size_t pages = evl_to_pages(size);
 	struct evl_page *page;
@@ -770,23 +769,26 @@ __kprobes noinline void *evl_alloc_aligned(struct evl_heap *evl, size_t size,
 
 	if (unlikely(pages > EVL_MAX_PAGES))
 		return NULL;
-	page = evl_take_aligned(evl, pages, evl_range_mask(size, align) + 1,
-				&used);
+	if (aligned)
+		page = evl_take_aligned(evl, pages,
+					evl_range_mask(size, align) + 1, &used);
+	else
+		page = evl_take_pages(evl, pages, &used);
 	return evl_use_range(evl, page, pages, used, align);
+}
+
+/* Aligned to more than a page of the engine. */
+__kprobes noinline void *evl_alloc_aligned(struct evl_heap *evl, size_t size,
+					   size_t align)
+{
+	return evl_alloc_long(evl, size, align, true);
 }
 
 /* To a page, as all ranges are. */
 __kprobes noinline void *evl_alloc_range(struct evl_heap *evl, size_t size,
 					 size_t align)
 {
-	size_t pages = evl_to_pages(size);
-	struct evl_page *page;
-	u32 used;
-
-	if (unlikely(pages > EVL_MAX_PAGES))
-		return NULL;
-	page = evl_take_pages(evl, pages, &used);
-	return evl_use_range(evl, page, pages, used, align);
+	return evl_alloc_long(evl, size, align, false);
 }
 
 static void evl_shrink_range(struct evl_heap *evl, struct evl_page *page,
