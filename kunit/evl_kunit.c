@@ -1223,6 +1223,45 @@ static void range_kept_under_pressure(struct kunit *test)
 	lab_expect_whole(test, lab);
 }
 
+/* An aligned request tries it before other ranges than the shortest, and these then. */
+static void range_kept_aligned(struct kunit *test)
+{
+	static const unsigned int freed[] = { 8, 9, 1, 2, 12, 13 };
+	struct lab *lab = lab_new(test, SZ_64K);
+	void *block[SZ_64K / SZ_2K], *p;
+	bool gone[ARRAY_SIZE(block)] = {};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(block); i++) {
+		p = lab_alloc(test, lab, SZ_2K);
+		block[lab_page_nr(lab, p) * EVL_PAGE_SIZE / SZ_2K] = p;
+	}
+	/* 4 KiB at 16 KiB, 4 KiB at 2 KiB, and 2 KiB at 24 KiB with what is kept behind. */
+	for (i = 0; i < ARRAY_SIZE(freed); i++) {
+		gone[freed[i]] = true;
+		KUNIT_EXPECT_EQ(test, lab_free(lab, block[freed[i]]), CHAOS_OK);
+	}
+	KUNIT_EXPECT_PTR_EQ(test, lab->evl->kept, lab_page(lab, block[13]));
+
+	p = lab_alloc_aligned(lab, SZ_4K, SZ_4K);
+	KUNIT_EXPECT_PTR_EQ(test, p, block[12]);
+	KUNIT_EXPECT_NULL(test, lab->evl->kept);
+	chaos_test_sound(test, lab->heap);
+	p = lab_alloc_aligned(lab, SZ_4K, SZ_4K);
+	KUNIT_EXPECT_PTR_EQ(test, p, block[8]);
+	p = lab_alloc_aligned(lab, SZ_4K, SZ_4K);
+	KUNIT_EXPECT_NULL(test, p);
+	chaos_test_sound(test, lab->heap);
+
+	gone[8] = false;
+	gone[12] = false;
+	for (i = 0; i < ARRAY_SIZE(block); i++) {
+		if (!gone[i])
+			KUNIT_EXPECT_EQ(test, lab_free(lab, block[i]), CHAOS_OK);
+	}
+	lab_expect_whole(test, lab);
+}
+
 /* Two pools side by side in memory stay two. */
 static void pools_do_not_merge(struct kunit *test)
 {
@@ -1688,6 +1727,7 @@ static struct kunit_case evl_cases[] = {
 	KUNIT_CASE(range_kept),
 	KUNIT_CASE(one_thing_kept),
 	KUNIT_CASE(range_kept_under_pressure),
+	KUNIT_CASE(range_kept_aligned),
 	KUNIT_CASE(pools_do_not_merge),
 	KUNIT_CASE(release_pool),
 	KUNIT_CASE(release_deferred),
