@@ -255,6 +255,11 @@ static __kprobes bool mi_page_list(struct mi_heap *mi, struct mi_pool *mp,
 		live = mi_page_used(page) + mi_count_of(old);
 		if (!live) {
 			atomic_dec(&mi->bin[bin].listed);
+			/*
+			 * The frees that have emptied it are over before anybody uses
+			 * its memory again: pairs with mi_page_push().
+			 */
+			atomic64_read_acquire(&page->thread_free);
 			return false;				/* model: list-empty */
 		}
 		new = mi_link_of(old) | mi_count_word(live) | MI_LISTED;
