@@ -387,7 +387,8 @@ static void mi_sum_pool(struct mi_pool *mp, struct mi_sum *sum)
 		slices = READ_ONCE(mp->page[i].slices);
 		sum->paged += slices;
 		sum->bytes += (size_t)slices << mp->pool->slice_shift;
-		if (slices && (!mi_slice_used(mp, i) || mp->map[i] != &mp->page[i]))
+		if (slices &&
+		    (!mi_slice_used(mp, i) || READ_ONCE(mp->map[i]) != &mp->page[i]))
 			sum->stray = &mp->page[i];
 	}
 }
@@ -535,7 +536,8 @@ static void mi_count_page(struct mi_tour *tour, const struct mi_page *page)
 	s64 live = mi_is_owned(word) ? used + count : count;
 
 	live = clamp_t(s64, live, 0, READ_ONCE(page->capacity));
-	class->page_bytes += (size_t)READ_ONCE(page->slices) << page->slice_shift;
+	/* data_race(): the same for each use of the slice */
+	class->page_bytes += (size_t)READ_ONCE(page->slices) << data_race(page->slice_shift);
 	class->live_blocks += live;
 	class->live_bytes += live * READ_ONCE(page->block_size);
 	if (bin)
