@@ -959,18 +959,19 @@ static enum chaos_verdict tlsf_op_query(struct chaos_heap *heap,
 	const struct chaos_deferred_block *waiting = p;
 	const struct tlsf_pool *mine = pool->priv;
 	struct tlsf *t = heap->priv;
-	u64 head;
+	u64 head, promise;
 
 	if (unlikely(!tlsf_is_live(mine, p)))
 		return tlsf_blame(mine, p);
 	if (unlikely(READ_ONCE(waiting->mark) == t->lock.mark))
 		return CHAOS_FREED;
 	head = READ_ONCE(tlsf_block_of(p)->head);
+	promise = head >> TLSF_PROMISE_SHIFT;
 	block->size = head & TLSF_SIZE;
-	block->align = TLSF_ALIGN << (head >> TLSF_PROMISE_SHIFT);
-	if (unlikely(head & TLSF_FREE || block->align > CHAOS_MAX_ALIGN ||
+	if (unlikely(head & TLSF_FREE || promise > TLSF_PROMISE_MAX ||
 		     !tlsf_size_possible(mine, tlsf_block_of(p), block->size)))
 		return CHAOS_CORRUPT;
+	block->align = TLSF_ALIGN << promise;
 	return CHAOS_OK;
 }
 

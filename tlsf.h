@@ -66,6 +66,7 @@ struct tlsf_block {
 #define TLSF_PREV_FREE		2ULL
 #define TLSF_SIZE		((1ULL << TLSF_BLOCK_BITS) - TLSF_ALIGN)
 #define TLSF_PROMISE_SHIFT	56	/* log2(alignment / TLSF_ALIGN) */
+#define TLSF_PROMISE_MAX	19	/* of CHAOS_MAX_ALIGN */
 
 /*
  * What a block costs besides its payload; the least payload (the link, and
@@ -83,6 +84,7 @@ static_assert(TLSF_FL_COUNT <= BITS_PER_LONG);
 static_assert(TLSF_SL_COUNT <= BITS_PER_LONG);
 static_assert(sizeof(struct chaos_deferred_block) <= TLSF_MIN_SIZE);
 static_assert(TLSF_ALIGN == CHAOS_MIN_ALIGN);
+static_assert(TLSF_ALIGN << TLSF_PROMISE_MAX == CHAOS_MAX_ALIGN);
 
 /**
  * struct tlsf_pool - one range of memory, and which addresses in it are blocks
