@@ -993,9 +993,14 @@ static bool chaos_resize(struct chaos_heap *heap, void *p, size_t size,
 	return done;
 }
 
-/* There is no memory to move a block to that shall have less: it stays. */
+/*
+ * There is no memory to move a block to that shall have less: it stays.  Less than its
+ * usable bytes may still be more than was asked for before, and in NMIs nobody has told
+ * KASAN yet.
+ */
 static void *chaos_keep(struct chaos_heap *heap, void *p, size_t size)
 {
+	chaos_san_expose(heap, p, size);
 	if (chaos_is_hardened(heap)) {
 		chaos_harden_begin(heap);
 		chaos_harden_block(heap, p, size);

@@ -410,6 +410,39 @@ static void cross_contexts(struct kunit *test)
 	expect_nothing_lost(test, s->heap, capacity);
 }
 
+static void job_stretch(struct stage *s)
+{
+	u8 *p = (u8 *)s->blocks[0];
+
+	s->tally.made++;
+	p = chaos_heap_realloc(s->heap, p, 1023, GFP_ATOMIC);
+	if (!p)
+		return;
+	WRITE_ONCE(p[1022], 1);
+	s->blocks[0] = (void *)p;
+}
+
+/*
+ * A block that an NMI makes larger by what it has left over, with no memory to move it
+ * to, stays; and the client can have the byte, also as KASAN sees it.
+ */
+static void nmi_stretch_in_full_heap(struct kunit *test)
+{
+	struct stage *s = stage_up(test);
+	LLIST_HEAD(blocks);
+
+	stage_nmi(test, s);
+	s->blocks[0] = chaos_test_make(s->heap, 1022, GFP_KERNEL, 1);
+	KUNIT_ASSERT_NOT_NULL(test, s->blocks[0]);
+	chaos_test_exhaust(s->heap, 1022, GFP_KERNEL, &blocks);
+	play(s, run_nmi, job_stretch);
+	expect_played(test, s);
+	KUNIT_EXPECT_GE(test, chaos_heap_usable_size(s->heap, s->blocks[0]), 1023);
+	chaos_heap_free(s->heap, s->blocks[0]);
+	KUNIT_EXPECT_EQ(test, chaos_test_drain(s->heap, &blocks), 0);
+	chaos_test_idle(test, s->heap, 0);
+}
+
 static void cross_nmi(struct kunit *test)
 {
 	static void (* const run[])(struct stage *s) = {
@@ -746,6 +779,7 @@ static struct kunit_case contexts_cases[] = {
 	CHAOS_CASE(softirq),
 	CHAOS_CASE(hardirq),
 	CHAOS_CASE(nmi),
+	CHAOS_CASE(nmi_stretch_in_full_heap),
 	CHAOS_CASE(cross_contexts),
 	CHAOS_CASE(cross_nmi),
 	CHAOS_CASE(irq_storm),
