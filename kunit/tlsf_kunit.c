@@ -851,6 +851,32 @@ static void corrupted_neighbour(struct kunit *test)
 	lab_sound(test, lab);
 }
 
+/* An alignment that no block can have been promised, whatever a shift by it gives. */
+static void corrupted_promise(struct kunit *test)
+{
+	static const u8 promises[] = { 20, 63, 64, 79, 207, 255 };
+	struct chaos_heap *heap = tlsf_heap(test);
+	u8 *p = chaos_heap_alloc(heap, 100, GFP_KERNEL);
+	unsigned int i;
+	u64 *head, saved;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	head = &tlsf_block_of(p)->head;
+	saved = *head;
+	for (i = 0; i < ARRAY_SIZE(promises); i++) {
+		*head = saved | (u64)promises[i] << TLSF_PROMISE_SHIFT;
+		KUNIT_EXPECT_EQ_MSG(test, chaos_heap_usable_size(heap, p), 0, "2^%u",
+				    promises[i]);
+		KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), i + 1);
+	}
+	*head = saved;
+	KUNIT_EXPECT_GE(test, chaos_heap_usable_size(heap, p), 100);
+	chaos_heap_free(heap, p);
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
+	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), ARRAY_SIZE(promises));
+	chaos_heap_destroy(heap);
+}
+
 static void huge_sizes(struct kunit *test)
 {
 	struct lab *lab = lab_new(test, 2048);
@@ -1314,6 +1340,7 @@ static struct kunit_case chaos_tlsf_cases[] = {
 	KUNIT_CASE(corrupted_free_list),
 	KUNIT_CASE(overrun),
 	KUNIT_CASE(corrupted_neighbour),
+	KUNIT_CASE(corrupted_promise),
 	KUNIT_CASE(huge_sizes),
 	KUNIT_CASE(alignment_slivers),
 	KUNIT_CASE(all_that_is_left),
