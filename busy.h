@@ -20,6 +20,8 @@
 
 #include <asm/barrier.h>
 
+#include "compat.h"
+
 /**
  * struct chaos_busy - counts of one CPU
  * @begun: changes begun on this CPU
