@@ -1809,10 +1809,11 @@ static int evl_check(struct chaos_heap *heap)
 struct evl_page *evl_reserve_page_range(struct evl_heap *evl, u32 pages,
 					size_t align)
 {
-	struct evl_page *first = evl_search_shortest(evl, pages);
+	struct evl_page *first;
 
 	if (align <= EVL_PAGE_SIZE)
 		return evl_reserve_pages(evl, pages);
+	first = evl_search_shortest(evl, pages);
 	return evl_reserve_aligned(evl, first, pages, align) ?:
 	       evl_reserve_other(evl, first, pages, align);
 }
