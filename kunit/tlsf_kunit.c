@@ -13,6 +13,7 @@
 #include <linux/string.h>
 
 #include "chaos_alloc.h"
+#include "common.h"
 #include "compat.h"
 #include "engine.h"
 #include "lock.h"
@@ -573,10 +574,8 @@ static struct chaos_heap *tlsf_heap(struct kunit *test)
 		.pool_size = SZ_1M,
 		.node = NUMA_NO_NODE,
 	};
-	struct chaos_heap *heap = chaos_heap_create(&params);
 
-	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, heap);
-	return heap;
+	return chaos_test_create(test, &params);
 }
 
 static unsigned long heap_bad_frees(struct chaos_heap *heap)
@@ -619,7 +618,7 @@ static void tlsf_allocator(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->held), 0);
 	KUNIT_EXPECT_EQ(test, live_blocks(tlsf_of_heap(heap)), 0);
 	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 0);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 /*
@@ -874,7 +873,7 @@ static void corrupted_promise(struct kunit *test)
 	chaos_heap_free(heap, p);
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
 	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), ARRAY_SIZE(promises));
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 static void huge_sizes(struct kunit *test)
@@ -1215,7 +1214,7 @@ static void release_deferred(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heap->engine->pool_used(heap, pool), 0);
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
 	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 0);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 /* Without the API, which may refuse a pointer before the engine sees it. */
@@ -1289,7 +1288,7 @@ static void deferred_frees(struct kunit *test)
 	}
 	chaos_heap_free(heap, keep);
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 /* Blocks promised an alignment keep it wherever a realloc moves them. */
@@ -1319,7 +1318,7 @@ static void realloc_aligned(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
 	chaos_heap_free(heap, p);
 	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 0);
-	chaos_heap_destroy(heap);
+	chaos_test_destroy(test, heap);
 }
 
 static struct kunit_case chaos_tlsf_cases[] = {
