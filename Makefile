@@ -8,7 +8,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 SUITES ?= *
-KERNELS ?= kunit debug
+KERNELS ?=
 BENCH ?=
 
 all: modules
@@ -44,6 +44,12 @@ clean:
 
 check:
 	@SUITES='$(SUITES)' KERNELS='$(KERNELS)' tools/check.sh
+
+check-all:
+	@SUITES='$(SUITES)' KERNELS=all tools/check.sh
+
+torture:
+	@tools/torture.sh
 
 style:
 	@tools/style.sh

@@ -14,7 +14,7 @@ usage()
 	cat <<EOF
 Usage: ./run-qemu.sh [options] [-- qemu arguments]
 
-Boots an arm64 guest in QEMU and, for each allocator, loads chaos_alloc.ko and
+Boots a guest in QEMU and, for each allocator, loads chaos_alloc.ko and
 a client module that replays a real kernel's allocation trace through it. Ends
 with a table; the exit status is 0 only if nothing was wrong, the kernel log
 included. Installs missing Debian packages, fetches or builds the kernel, builds
@@ -29,12 +29,16 @@ the modules: all of it in ${CACHE/#$HOME/\~}.
                      rt      Debian's $SOURCE_SERIES PREEMPT_RT kernel
                      kunit   test kernel with KUnit, built from Debian's source
                      debug   the same with KASAN, lockdep, kmemleak and more
-                     PATH    the build tree of any arm64 kernel
+                     kcsan   the same with the concurrency sanitizer
+                     rtdebug PREEMPT_RT with lockdep, pages of 64 KiB
+                     16k     no preemption, pages of 16 KiB
+                     amd64   the same as kunit for amd64; the others are for arm64
+                     PATH    the build tree of any kernel for arm64 or amd64
   --shell            an interactive shell instead, with the modules at hand
   --gdb              stop before the first instruction and wait for gdb
   --append "ARGS"    more words for the kernel command line
   --timeout SECONDS  give the guest up after this (default: $TIMEOUT_FAST, and
-                     $TIMEOUT_SLOW for the kernels kunit, debug and PATH; 0: never)
+                     $TIMEOUT_SLOW for the test kernels and PATH; 0: never)
   --guest JOB,...    run these scripts of rootfs/ (default replay)
   --bench            run the benchmark instead; what follows are its options
                      (--bench --help has them)
@@ -130,23 +134,42 @@ set_jobs()
 	JOBS=$1
 }
 
-# Sets KERNEL_DIR, IMAGE and VMLINUX (which may not exist).
+# Sets KERNEL_DIR, ARCH, IMAGE and VMLINUX (which may not exist).
 find_kernel()
 {
-	case $KERNEL in
-	stock | rt | kunit | debug)
+	if is_kernel_name "$KERNEL"; then
 		KERNEL_DIR=$("$TOP/tools/kernels.sh" "$KERNEL")
-		;;
-	*)
+	else
 		[ -d "$KERNEL" ] || bad_usage "no kernel '$KERNEL': neither a known name nor a directory"
 		KERNEL_DIR=$(realpath "$KERNEL")
-		;;
-	esac
+	fi
+	ARCH=$(kernel_deb_arch "$KERNEL_DIR")
 	VMLINUX=$KERNEL_DIR/vmlinux
-	for IMAGE in "$KERNEL_DIR/Image" "$KERNEL_DIR/arch/arm64/boot/Image"; do
+	for IMAGE in "$KERNEL_DIR/Image" "$KERNEL_DIR/arch/arm64/boot/Image" \
+		"$KERNEL_DIR/arch/x86/boot/bzImage"; do
 		[ ! -e "$IMAGE" ] || return 0
 	done
-	die "$KERNEL_DIR has no kernel image (Image or arch/arm64/boot/Image)"
+	die "$KERNEL_DIR has no kernel image (Image, or arch/*/boot/*Image)"
+}
+
+# The machine of each architecture: sets MACHINE, and CONSOLE, words for the kernel
+# command line.
+find_machine()
+{
+	case $ARCH in
+	arm64)
+		# Emulating the real pointer authentication algorithm is slow.
+		MACHINE=(qemu-system-aarch64 -M "virt,gic-version=3"
+			-cpu "max,pauth-impdef=on")
+		# NMIs exist where the kernel can mask by priority instead.
+		CONSOLE="console=ttyAMA0 earlycon irqchip.gicv3_pseudo_nmi=1"
+		;;
+	amd64)
+		MACHINE=(qemu-system-x86_64 -M q35 -cpu max)
+		# With -no-reboot, that ends QEMU. This kernel cannot switch it off.
+		CONSOLE="console=ttyS0 chaos.end=reboot"
+		;;
+	esac
 }
 
 # The arguments for NODES nodes with the same memory, in NUMA. The CPUs are
@@ -158,6 +181,7 @@ assemble_nodes()
 	NUMA=()
 	[ "$NODES" -gt 1 ] || return 0
 	[[ $MEM != *[Gg] ]] || mib=$((mib * 1024))
+	[ "$ARCH" = arm64 ] || bad_usage "--nodes: not on $ARCH"
 	[ "$NODES" -le "$SMP" ] || bad_usage "--nodes $NODES wants as many CPUs"
 	[ $((mib % NODES)) -eq 0 ] || bad_usage "--mem $MEM is no multiple of $NODES MiB"
 	for ((node = 0; node < NODES; node++)); do
@@ -177,19 +201,16 @@ assemble_qemu()
 	assemble_nodes
 	allocators=$(IFS=,; echo "${CHOSEN[*]:-${ALLOCATORS// /,}}")
 	[ -z "$SHELL_WANTED" ] || jobs=shell
-	# An oops ends the run; the machine then "reboots", which ends QEMU. NMIs
-	# exist where the kernel can mask by priority instead.
-	cmdline="console=ttyAMA0 earlycon panic=-1 oops=panic printk.devkmsg=on"
-	cmdline+=" irqchip.gicv3_pseudo_nmi=1"
+	find_machine
+	# An oops ends the run; the machine then "reboots", which ends QEMU.
+	cmdline="$CONSOLE panic=-1 oops=panic printk.devkmsg=on"
 	cmdline+=" chaos.jobs=$jobs chaos.allocators=$allocators"
 	# KASAN would stop after its first report, which may be an expected one.
 	[[ ,$jobs, != *,provoke,* ]] || cmdline+=" kasan_multi_shot"
 	[ -z "$GDB" ] || cmdline+=" nokaslr"
 	cmdline+=$APPEND
 
-	QEMU=(qemu-system-aarch64 -M "virt,gic-version=3"
-		# Emulating the real pointer authentication algorithm is slow.
-		-cpu "max,pauth-impdef=on" -accel tcg
+	QEMU=("${MACHINE[@]}" -accel tcg
 		-smp "$SMP" -m "$MEM" "${NUMA[@]}" -no-reboot -nic none
 		-kernel "$IMAGE" -initrd "$WORK/initramfs.gz" -append "$cmdline")
 	[ -z "$GDB" ] || QEMU+=(-S -gdb tcp::1234)
@@ -203,11 +224,12 @@ assemble_qemu()
 
 print_gdb_command()
 {
-	local symbols=''
+	local symbols='' gdb_arch=aarch64
 
+	[ "$ARCH" = arm64 ] || gdb_arch=i386:x86-64
 	[ ! -e "$VMLINUX" ] || symbols=" $VMLINUX"
 	say "waiting for gdb (Debian: gdb-multiarch); in another terminal:"
-	echo "    gdb-multiarch -ex 'set architecture aarch64' -ex 'target remote :1234'$symbols" >&2
+	echo "    gdb-multiarch -ex 'set architecture $gdb_arch' -ex 'target remote :1234'$symbols" >&2
 	say "symbols of the module, once it is loaded: add-symbol-file $BUILD/chaos_alloc.ko ADDRESS"
 	say "(ADDRESS is the guest's /sys/module/chaos_alloc/sections/.text)"
 }
@@ -290,10 +312,10 @@ main()
 	local bad=0
 
 	parse_options "$@"
-	# shellcheck disable=SC2046  # a list of words
-	need qemu-system-arm cpio gzip xz-utils $(compiler_packages arm64)
 	find_kernel
-	BUILD=$("$TOP/tools/modules.sh" "$KERNEL_DIR" arm64)
+	# shellcheck disable=SC2046  # a list of words
+	need "$(qemu_package "$ARCH")" cpio gzip xz-utils $(compiler_packages "$ARCH")
+	BUILD=$("$TOP/tools/modules.sh" "$KERNEL_DIR" "$ARCH")
 
 	mkdir -p "$CACHE/logs" "$CACHE/tmp"
 	WORK=$(mktemp -d "$CACHE/tmp/run.XXXXXX")
@@ -302,7 +324,7 @@ main()
 		find "$CACHE/logs" -name 'run-*' -mtime +7 -delete
 		LOG=$(mktemp "$CACHE/logs/run-${KERNEL##*/}-XXXXXX.log")
 	fi
-	pack_initramfs arm64 "$BUILD" "$WORK"
+	pack_initramfs "$ARCH" "$BUILD" "$WORK"
 	assemble_qemu
 	[ -z "$GDB" ] || print_gdb_command
 

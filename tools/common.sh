@@ -86,6 +86,34 @@ kernel_arch()
 	esac
 }
 
+# The test kernels that tools/kernels.sh builds and QEMU boots; what each is for, says
+# Documentation/kernels.rst.
+TEST_KERNELS="kunit debug kcsan rtdebug 16k amd64"
+
+# is_kernel_name WORD: does tools/kernels.sh know it as one that QEMU boots?
+is_kernel_name()
+{
+	[[ " stock rt $TEST_KERNELS " == *" $1 "* ]]
+}
+
+# kernel_deb_arch DIR: Debian's word for what the kernel in a directory, its own build
+# tree or one that tools/kernels.sh has printed, is built for
+kernel_deb_arch()
+{
+	local config
+
+	for config in "$1/kdir/.config" "$1/.config"; do
+		[ -e "$config" ] || continue
+		if grep -q '^CONFIG_X86_64=y' "$config"; then
+			echo amd64
+		else
+			echo arm64
+		fi
+		return
+	done
+	die "$1 has no .config: no kernel's build tree"
+}
+
 # The packages with a compiler for a Debian architecture. Debian's kernels and
 # their headers want version 12 by name.
 compiler_packages()
@@ -99,6 +127,15 @@ compiler_packages()
 		triplet=${triplet//_/-}
 		echo "gcc-12-${triplet%-}" "gcc-${triplet%-}" "binutils-${triplet%-}"
 	fi
+}
+
+# The package with the emulator for a Debian architecture.
+qemu_package()
+{
+	case $1 in
+	arm64) echo qemu-system-arm ;;
+	amd64) echo qemu-system-x86 ;;
+	esac
 }
 
 missing_packages()

@@ -5,6 +5,8 @@
 #
 #   tools/kernels.sh stock|rt             Debian's 6.12 kernel for arm64: image and headers
 #   tools/kernels.sh kunit|debug          a test kernel built from linux-source-6.12
+#   tools/kernels.sh kcsan|rtdebug|16k|amd64
+#                                         others of its kind, see Documentation/kernels.rst
 #   tools/kernels.sh clang                the same as kunit, headers only, for clang
 #   tools/kernels.sh um                   User-mode Linux of the same source: one CPU
 #   tools/kernels.sh um-smp               of Debian's newest source: several CPUs
@@ -356,10 +358,10 @@ verify_config()
 		END {
 			for (s in want) {
 				# What cannot be set at all is not set either.
-				if (have[s] == want[s] ||
-				    (!(s in have) && want[s] ~ /is not set$/))
-					continue
 				got = (s in have) ? have[s] : "nothing"
+				if (got == want[s] ||
+				    (got == "nothing" && want[s] ~ /is not set$/))
+					continue
 				printf "wanted %s, got %s\n", want[s], got
 				bad = 1
 			}
@@ -400,7 +402,7 @@ keep_for_modules()
 	find "$out" -type f \( -name '*.o' -o -name '*.a' -o -name '*.d' \
 		-o -name '.*.cmd' -o -name '.tmp_*' -o -name 'vmlinux.*' \) \
 		! -path "$out/scripts/*" -delete
-	rm -f "$out"/arch/arm64/boot/Image.* "$out"/arch/arm64/boot/vmlinu*
+	rm -f "$out"/arch/arm64/boot/Image.* "$out"/arch/*/boot/vmlinu*
 	# Those of headers are named to the compiler.
 	find "$out" -type d -empty ! -path "*/generated/*" -delete
 }
@@ -464,7 +466,7 @@ built_kernel()
 		rm "$out/vmlinux"
 		mv "$out/linux" "$tmp/linux"
 	elif [ -e "$out/vmlinux" ]; then
-		mv "$out/arch/arm64/boot/Image" "$tmp/Image"
+		mv "$(kernel_image "$out")" "$tmp/Image"
 		ln -s kdir/vmlinux "$tmp/vmlinux"
 	fi
 	keep_for_modules "$out"
@@ -474,6 +476,16 @@ built_kernel()
 	find "$KERNELS" -maxdepth 1 -name "$name-*" -mtime +7 -exec rm -rf {} +
 	mv "$tmp" "$final"
 	echo "$final"
+}
+
+# kernel_image OUT: what a build for either architecture is booted from
+kernel_image()
+{
+	local image
+
+	for image in "$1/arch/arm64/boot/Image" "$1/arch/x86/boot/bzImage"; do
+		[ ! -e "$image" ] || echo "$image"
+	done
 }
 
 # arm64_kernel NAME TARGETS MAKE-ARGS FRAGMENT...
@@ -514,6 +526,17 @@ main()
 	debug)
 		arm64_kernel debug "Image modules" "" \
 			kernel.config arm64.config debug.config
+		;;
+	kcsan | rtdebug | 16k)
+		arm64_kernel "$1" "Image modules" "" \
+			kernel.config arm64.config "$1.config"
+		;;
+	amd64)
+		# For objtool
+		need libelf-dev
+		SRC=$(kernel_source)
+		built_kernel amd64 amd64 "bzImage modules" "" \
+			kernel.config amd64.config
 		;;
 	clang)
 		need clang lld llvm
