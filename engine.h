@@ -399,6 +399,35 @@ chaos_free_each(struct chaos_heap *heap, size_t n, void **p,
 void chaos_report(struct chaos_heap *heap, const void *p,
 		  enum chaos_verdict verdict, unsigned long caller);
 
+/*
+ * @free everything that NMIs have deferred to a lock of @heap's.  Engines call this first
+ * thing with the lock held.  What is found behind a block that is not as it was left
+ * cannot be known, and is lost.
+ */
+static inline void chaos_drain_deferred(struct chaos_lock *l, struct chaos_heap *heap,
+					void (*free)(struct chaos_heap *heap,
+						     struct chaos_pool *pool, void *p))
+{
+	struct chaos_deferred_block *b;
+	struct chaos_pool *pool;
+	struct llist_node *node;
+
+	if (likely(llist_empty(&l->deferred)))
+		return;
+	node = llist_del_all(&l->deferred);
+	while (node) {
+		b = llist_entry(node, struct chaos_deferred_block, node);
+		pool = chaos_pool_of_deferred(l, heap, b);
+		if (unlikely(!pool)) {
+			chaos_report(heap, b, CHAOS_CORRUPT, _RET_IP_);
+			break;
+		}
+		node = node->next;
+		WRITE_ONCE(b->mark, 0);
+		free(heap, pool, b);
+	}
+}
+
 /* One line for a broken invariant that check() found; returns -EUCLEAN. */
 __printf(2, 3)
 int chaos_unclean(struct chaos_heap *heap, const char *fmt, ...);

@@ -911,24 +911,18 @@ EXPORT_SYMBOL_IF_KUNIT(evl_free_unlocked);
 
 /* -- The lock -- */
 
-static void evl_free_deferred(struct evl_heap *evl, void *p)
+static void evl_free_deferred(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 {
-	struct chaos_pool *pool = chaos_pool_of(p);
 	enum chaos_verdict verdict;
 
-	/* Withdrawn, and its blocks with it. */
-	if (!pool)
-		return;
-	verdict = evl_free_locked(evl, pool->priv, p);
+	verdict = evl_free_locked(heap->priv, pool->priv, p);
 	if (verdict != CHAOS_OK)
-		chaos_report(evl->heap, p, verdict, _RET_IP_);
+		chaos_report(heap, p, verdict, _RET_IP_);
 }
 
 noinline void evl_drain(struct evl_heap *evl)
 {
-#define evl_free_one(p) evl_free_deferred(evl, p)
-	chaos_drain_deferred(&evl->lock, evl_free_one);
-#undef evl_free_one
+	chaos_drain_deferred(&evl->lock, evl->heap, evl_free_deferred);
 }
 
 /* In task context. */
@@ -1036,7 +1030,14 @@ static enum chaos_verdict evl_query(struct chaos_heap *heap,
 				    struct chaos_pool *pool, const void *p,
 				    struct chaos_block *block)
 {
-	return evl_look_up(pool->priv, p, block);
+	struct evl_heap *evl = heap->priv;
+	enum chaos_verdict verdict;
+
+	verdict = evl_look_up(pool->priv, p, block);
+	if (verdict == CHAOS_OK && unlikely(!llist_empty(&evl->lock.deferred)) &&
+	    chaos_is_waiting(&evl->lock, p))
+		return CHAOS_FREED;
+	return verdict;
 }
 
 static void evl_add_stats(struct chaos_heap_stats *stats,

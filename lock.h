@@ -18,12 +18,14 @@
 #ifndef _CHAOS_LOCK_H
 #define _CHAOS_LOCK_H
 
+#include <linux/align.h>
 #include <linux/llist.h>
 #include <linux/preempt.h>
 #include <linux/random.h>
 #include <linux/spinlock.h>
 
 #include "compat.h"
+#include "pool.h"
 
 struct chaos_lock {
 	raw_spinlock_t raw;
@@ -128,21 +130,29 @@ static inline bool chaos_defer_free(struct chaos_lock *l, void *p)
 	return true;
 }
 
+/* Has the block at @p, of at least 16 bytes, been left to the next holder of the lock? */
+static __always_inline bool chaos_is_waiting(const struct chaos_lock *l, const void *p)
+{
+	const struct chaos_deferred_block *b = p;
+
+	return READ_ONCE(b->mark) == l->mark;
+}
+
 /*
- * Run @free(block) on everything that NMIs have deferred.  Called first thing
- * with the lock held.
+ * The pool of @heap's in which @b is as chaos_defer_free() has left it, or NULL.  If it
+ * was freed twice at once, or by somebody whose it was not any more, it may hold anything
+ * by now: links of free blocks, or what its owner has written.
  */
-#define chaos_drain_deferred(l, free)					\
-do {									\
-	struct chaos_deferred_block *__b, *__t;				\
-	struct llist_head *__d = &(l)->deferred;			\
-									\
-	if (likely(llist_empty(__d)))					\
-		break;							\
-	llist_for_each_entry_safe(__b, __t, llist_del_all(__d), node) {	\
-		__b->mark = 0;						\
-		free((void *)__b);					\
-	}								\
-} while (0)
+static inline struct chaos_pool *chaos_pool_of_deferred(const struct chaos_lock *l,
+							const struct chaos_heap *heap,
+							const struct chaos_deferred_block *b)
+{
+	struct chaos_pool *pool = chaos_pool_of(b);
+
+	if (!pool || pool->heap != heap || !IS_ALIGNED((unsigned long)b, sizeof(b->mark)) ||
+	    !chaos_pool_has(pool, &b->mark) || !chaos_is_waiting(l, b))
+		return NULL;
+	return pool;
+}
 
 #endif /* _CHAOS_LOCK_H */

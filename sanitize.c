@@ -154,28 +154,23 @@ __kprobes void chaos_san_free(struct chaos_heap *heap, void *p, size_t size)
 /* --------------------------- what NMIs have freed ------------------------- */
 
 #if CHAOS_SAN_KMEMLEAK
-static void san_free_waiting(struct chaos_heap *heap,
-			     struct chaos_deferred_block *block)
+static void san_free_waiting(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 {
 	enum chaos_verdict verdict;
 
-	WRITE_ONCE(block->mark, 0);
 	preempt_disable();
-	verdict = heap->engine->free(heap, chaos_pool_of(block), block);
+	verdict = heap->engine->free(heap, pool, p);
 	preempt_enable();
 	atomic_dec(&heap->san.waiting);
 	if (verdict != CHAOS_OK)
-		chaos_report(heap, block, verdict, _THIS_IP_);
+		chaos_report(heap, p, verdict, _THIS_IP_);
 }
 
 static void san_work(struct irq_work *work)
 {
 	struct chaos_heap *heap = container_of(work, struct chaos_heap, san.work);
-	struct chaos_deferred_block *block, *next;
 
-	llist_for_each_entry_safe(block, next,
-				  llist_del_all(&heap->san.lock.deferred), node)
-		san_free_waiting(heap, block);
+	chaos_drain_deferred(&heap->san.lock, heap, san_free_waiting);
 }
 
 void chaos_san_heap_init(struct chaos_heap *heap)
@@ -195,9 +190,7 @@ bool chaos_san_defer_free(struct chaos_heap *heap, void *p)
 
 bool chaos_san_is_waiting(struct chaos_heap *heap, const void *p)
 {
-	const struct chaos_deferred_block *block = p;
-
-	return READ_ONCE(block->mark) == heap->san.lock.mark;
+	return chaos_is_waiting(&heap->san.lock, p);
 }
 
 bool chaos_san_any_waiting(struct chaos_heap *heap)

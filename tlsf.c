@@ -698,22 +698,18 @@ tlsf_free_locked(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 	return verdict;
 }
 
-static void tlsf_free_deferred(void *p)
+static void tlsf_free_deferred(struct chaos_heap *heap, struct chaos_pool *pool, void *p)
 {
-	struct chaos_pool *pool = chaos_pool_of(p);
 	enum chaos_verdict verdict;
 
-	/* Withdrawn, and its blocks with it. */
-	if (!pool)
-		return;
-	verdict = tlsf_free_locked(pool->heap, pool, p);
+	verdict = tlsf_free_locked(heap, pool, p);
 	if (verdict != CHAOS_OK)
-		chaos_report(pool->heap, p, verdict, _RET_IP_);
+		chaos_report(heap, p, verdict, _RET_IP_);
 }
 
 static noinline void tlsf_drain_slow(struct tlsf *t)
 {
-	chaos_drain_deferred(&t->lock, tlsf_free_deferred);
+	chaos_drain_deferred(&t->lock, t->heap, tlsf_free_deferred);
 }
 
 static __always_inline void tlsf_drain(struct tlsf *t)
@@ -956,14 +952,13 @@ static enum chaos_verdict tlsf_op_query(struct chaos_heap *heap,
 					struct chaos_pool *pool, const void *p,
 					struct chaos_block *block)
 {
-	const struct chaos_deferred_block *waiting = p;
 	const struct tlsf_pool *mine = pool->priv;
 	struct tlsf *t = heap->priv;
 	u64 head, promise;
 
 	if (unlikely(!tlsf_is_live(mine, p)))
 		return tlsf_blame(mine, p);
-	if (unlikely(READ_ONCE(waiting->mark) == t->lock.mark))
+	if (unlikely(chaos_is_waiting(&t->lock, p)))
 		return CHAOS_FREED;
 	head = READ_ONCE(tlsf_block_of(p)->head);
 	promise = head >> TLSF_PROMISE_SHIFT;

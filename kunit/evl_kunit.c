@@ -1401,6 +1401,34 @@ static void release_deferred(struct kunit *test)
 	chaos_test_idle(test, lab->heap, 0);
 }
 
+/*
+ * An NMI has freed what somebody else still writes to: that is no link to follow.  What
+ * has been freed later is not lost.
+ */
+static void deferred_overwritten(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_64K);
+	void *p[3];
+	int verdict[3];
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		p[i] = lab_alloc(test, lab, 64);
+	locked(lab, {
+		for (i = 0; i < 3; i++)
+			verdict[i] = evl_free_unlocked(lab->evl, lab->ep, p[i]);
+		memset(p[1], 0x41, 64);
+	});
+	for (i = 0; i < 3; i++)
+		KUNIT_EXPECT_EQ(test, verdict[i], CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[2]), CHAOS_FREED);
+	KUNIT_EXPECT_TRUE(test, llist_empty(&lab->evl->lock.deferred));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&lab->heap->bad_frees), 1);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[1]), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, lab_free(lab, p[0]), CHAOS_OK);
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(lab->heap), 0);
+}
+
 /* What an NMI frees while the lock is held is freed by the next holder. */
 static void nmi_deferral(struct kunit *test)
 {
@@ -1413,7 +1441,6 @@ static void nmi_deferral(struct kunit *test)
 	p[1] = lab_alloc(test, lab, 16);
 	p[2] = lab_alloc(test, lab, 256);
 	p[3] = lab_alloc(test, lab, 3000);
-	unused = 0;
 	locked(lab, {
 		for (i = 0; i < 4; i++)
 			first[i] = evl_free_unlocked(lab->evl, lab->ep, p[i]);
@@ -1430,6 +1457,11 @@ static void nmi_deferral(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, unused, CHAOS_FREED);
 	KUNIT_EXPECT_FALSE(test, llist_empty(&lab->evl->lock.deferred));
 	KUNIT_EXPECT_EQ(test, evl_live(&lab->evl->ranges), 1);
+
+	/* They are as good as free, though nobody has taken the lock since. */
+	for (i = 0; i < 4; i++)
+		KUNIT_EXPECT_EQ(test, chaos_heap_usable_size(lab->heap, p[i]), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_xchg(&lab->heap->bad_frees, 0), 4);
 
 	/* Any call will do; a free of the same block comes too late. */
 	KUNIT_EXPECT_EQ(test, lab_free(lab, p[0]), CHAOS_FREED);
@@ -1731,6 +1763,7 @@ static struct kunit_case evl_cases[] = {
 	KUNIT_CASE(pools_do_not_merge),
 	KUNIT_CASE(release_pool),
 	KUNIT_CASE(release_deferred),
+	KUNIT_CASE(deferred_overwritten),
 	KUNIT_CASE(nmi_deferral),
 	KUNIT_CASE(impossible_sizes),
 #if BITS_PER_LONG == 64

@@ -1291,6 +1291,43 @@ static void deferred_frees(struct kunit *test)
 	chaos_test_destroy(test, heap);
 }
 
+/*
+ * An NMI has left a block that its CPU was just freeing: lists of free blocks are where its
+ * link was, which is not to be followed.
+ */
+static void deferred_twice(struct kunit *test)
+{
+	struct chaos_heap *heap = tlsf_heap(test);
+	struct chaos_lock *lock = tlsf_lock_of_heap(heap);
+	struct tlsf *t = tlsf_of_heap(heap);
+	enum chaos_verdict verdict;
+	bool deferred[2];
+	unsigned long flags;
+	void *p[4];
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		p[i] = chaos_heap_zalloc(heap, 16, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	raw_spin_lock_irqsave(&lock->raw, flags);
+	deferred[0] = chaos_defer_free(lock, p[0]);
+	deferred[1] = chaos_defer_free(lock, p[2]);
+	verdict = tlsf_free(t, chaos_pool_of(p[2])->priv, p[2]);
+	chaos_unhold(heap, TLSF_HEADER + TLSF_MIN_SIZE);
+	raw_spin_unlock_irqrestore(&lock->raw, flags);
+	KUNIT_EXPECT_TRUE(test, deferred[0] && deferred[1]);
+	KUNIT_EXPECT_EQ(test, verdict, CHAOS_OK);
+
+	chaos_heap_collect(heap, false);
+	KUNIT_EXPECT_TRUE(test, llist_empty(&lock->deferred));
+	KUNIT_EXPECT_EQ(test, heap_bad_frees(heap), 1);
+	KUNIT_EXPECT_EQ(test, chaos_heap_check(heap), 0);
+	/* What was behind it remains. */
+	KUNIT_EXPECT_EQ(test, live_blocks(t), 3);
+	chaos_test_destroy(test, heap);
+}
+
 /* Blocks promised an alignment keep it wherever a realloc moves them. */
 static void realloc_aligned(struct kunit *test)
 {
@@ -1350,6 +1387,7 @@ static struct kunit_case chaos_tlsf_cases[] = {
 	KUNIT_CASE(release_damaged),
 	KUNIT_CASE(release_deferred),
 	KUNIT_CASE(deferred_frees),
+	KUNIT_CASE(deferred_twice),
 	KUNIT_CASE(realloc_aligned),
 	{}
 };
