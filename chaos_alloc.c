@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "engine.h"
 #include "evl_fast.h"
+#include "fault.h"
 #include "grow.h"
 #include "harden.h"
 #include "heap.h"
@@ -358,7 +359,7 @@ static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 		return ZERO_SIZE_PTR;
 	if (unlikely(READ_ONCE(heap->deferred_free)))
 		chaos_heartbeat(heap);
-	if (unlikely(size > CHAOS_SIZE_MAX)) {
+	if (unlikely(size > CHAOS_SIZE_MAX) || chaos_request_fails(size, gfp)) {
 		chaos_failed(heap, size, align, gfp, caller);
 		return NULL;
 	}
@@ -383,7 +384,7 @@ static __always_inline bool chaos_is_fast_up_to(const struct chaos_heap *heap,
 	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) || IS_ENABLED(CONFIG_LOCKDEP))
 		might_alloc(gfp);
 	return likely(size <= max && !(gfp & heap->slow_gfp) &&
-		      chaos_is_plain(heap, size));
+		      chaos_is_plain(heap, size) && !chaos_faults_armed());
 }
 
 static __always_inline bool chaos_is_fast(const struct chaos_heap *heap, size_t size,
@@ -1105,6 +1106,7 @@ static size_t chaos_take_bulk(struct chaos_heap *heap, size_t size, gfp_t gfp,
 
 	if (!heap->engine->alloc_bulk || chaos_is_hardened(heap) ||
 	    chaos_loses_align(heap, size) || READ_ONCE(heap->deferred_free) ||
+	    chaos_faults_armed() ||
 	    gfp & CHAOS_GFP_REFUSED || !size || size > CHAOS_SIZE_MAX)
 		return 0;
 	preempt_disable();

@@ -45,11 +45,11 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
-#include <linux/vmalloc.h>
 
 #include "compat.h"
 #include "evl_fast.h"
 #include "evl_heap.h"
+#include "fault.h"
 #include "sanitize.h"
 
 /*
@@ -1136,9 +1136,10 @@ static size_t evl_pool_need(struct chaos_heap *heap, size_t size, size_t align)
 
 static int evl_init(struct chaos_heap *heap)
 {
-	struct evl_heap *evl = kzalloc(sizeof(*evl), GFP_KERNEL);
+	struct evl_heap *evl;
 	unsigned int i;
 
+	evl = chaos_unless_fails(CHAOS_FAULT_SETUP, kzalloc(sizeof(*evl), GFP_KERNEL));
 	if (!evl)
 		return -ENOMEM;
 	chaos_lock_init(&evl->lock);
@@ -1182,7 +1183,7 @@ static int evl_get_slot(struct evl_heap *evl)
 	nr = nr ? 2 * nr : 4;
 	if (nr > U16_MAX + 1)
 		return -ENOSPC;
-	pools = kvcalloc(nr, sizeof(*pools), GFP_KERNEL);
+	pools = chaos_meta_alloc(nr * sizeof(*pools), NUMA_NO_NODE);
 	if (!pools)
 		return -ENOMEM;
 
@@ -1208,7 +1209,7 @@ static int evl_grow_row(struct evl_heap *evl, unsigned int nr, u32 bins)
 
 	if (old && old->nr >= bins)
 		return 0;
-	row = kvzalloc(struct_size(row, bin, bins), GFP_KERNEL);
+	row = chaos_meta_alloc(struct_size(row, bin, bins), NUMA_NO_NODE);
 	if (!row)
 		return -ENOMEM;
 	evl_lock_task(evl, &flags);
@@ -1273,7 +1274,7 @@ static int evl_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	slot = evl_get_slot(evl);
 	if (slot < 0)
 		return slot;
-	ep = vzalloc_node(size, pool->nid);
+	ep = chaos_meta_alloc(size, pool->nid);
 	if (!ep)
 		return -ENOMEM;
 
@@ -1288,7 +1289,7 @@ static int evl_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	err = chaos_pool_publish(pool);
 	if (err) {
 		pool->priv = NULL;
-		vfree(ep);
+		kvfree(ep);
 		return err;
 	}
 	pool->meta_size = size;
@@ -1366,7 +1367,7 @@ static void evl_remove_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 
 	evl_lock_task(evl, &flags);
 	evl_unlock(evl, flags);
-	vfree(pool->priv);
+	kvfree(pool->priv);
 	pool->priv = NULL;
 	pool->meta_size = 0;
 }

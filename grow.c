@@ -38,6 +38,7 @@
 
 #include "compat.h"
 #include "engine.h"
+#include "fault.h"
 #include "grow.h"
 #include "heap.h"
 
@@ -284,8 +285,8 @@ static void chaos_grow_work(struct work_struct *work)
 	int err = 0;
 
 	if (chaos_is_low(heap))
-		err = chaos_grow_locked(heap, CHAOS_UNIT_SIZE,
-					READ_ONCE(heap->need_node));
+		err = chaos_fails(CHAOS_FAULT_WORKER, 0) ? -ENOMEM :
+		      chaos_grow_locked(heap, CHAOS_UNIT_SIZE, READ_ONCE(heap->need_node));
 	chaos_update_low_mark(heap, err);
 	chaos_heap_unlock(heap, noio);
 	if (err && heap->theaps)
@@ -753,6 +754,19 @@ static int chaos_cpu_dead(unsigned int cpu)
 	return 0;
 }
 
+static struct workqueue_struct *chaos_new_wq(const char *name, unsigned int flags)
+{
+	return chaos_unless_fails(CHAOS_FAULT_SETUP, alloc_workqueue("%s", flags, 0, name));
+}
+
+static struct shrinker *chaos_new_shrinker(void)
+{
+	if (chaos_fails(CHAOS_FAULT_SETUP, 0))
+		return NULL;
+	return chaos_shrinker_add("chaos_alloc", SHRINKER_NUMA_AWARE, chaos_shrink_count,
+				  chaos_shrink_scan);
+}
+
 static void chaos_destroy_wqs(void)
 {
 	if (chaos_wq)
@@ -765,9 +779,8 @@ int __init chaos_grow_start(void)
 {
 	int err = -ENOMEM;
 
-	chaos_wq = alloc_workqueue("chaos_alloc", WQ_UNBOUND, 0);
-	chaos_free_wq = alloc_workqueue("chaos_alloc_free",
-					WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	chaos_wq = chaos_new_wq("chaos_alloc", WQ_UNBOUND);
+	chaos_free_wq = chaos_new_wq("chaos_alloc_free", WQ_UNBOUND | WQ_MEM_RECLAIM);
 	if (!chaos_wq || !chaos_free_wq)
 		goto exit_wqs;
 	err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "chaos_alloc:dead",
@@ -775,8 +788,7 @@ int __init chaos_grow_start(void)
 	if (err < 0)
 		goto exit_wqs;
 	chaos_cpuhp_state = err;
-	chaos_shrinker = chaos_shrinker_add("chaos_alloc", SHRINKER_NUMA_AWARE,
-					    chaos_shrink_count, chaos_shrink_scan);
+	chaos_shrinker = chaos_new_shrinker();
 	err = chaos_shrinker ? register_oom_notifier(&chaos_oom_nb) : -ENOMEM;
 	if (!err)
 		return 0;

@@ -19,6 +19,7 @@
 
 #include "compat.h"
 #include "engine.h"
+#include "fault.h"
 #include "grow.h"
 #include "harden.h"
 #include "heap.h"
@@ -177,7 +178,8 @@ EXPORT_SYMBOL_GPL(chaos_heap_stats);
  * @n: how many there is room for
  *
  * Context: task; may sleep.
- * Return: how many there are; 0 if the engine has no size classes
+ * Return: how many there are; 0 if the engine has no size classes, or there is no
+ * memory to count with
  */
 size_t chaos_heap_class_stats(struct chaos_heap *heap,
 			      struct chaos_class_stats *classes, size_t n)
@@ -373,8 +375,9 @@ static unsigned int chaos_hardening_level(enum chaos_hardening hardening)
 static struct chaos_heap *chaos_heap_new(const struct chaos_heap_params *params,
 					 const struct chaos_engine *engine)
 {
-	struct chaos_heap *heap = kzalloc(sizeof(*heap), GFP_KERNEL);
+	struct chaos_heap *heap;
 
+	heap = chaos_unless_fails(CHAOS_FAULT_SETUP, kzalloc(sizeof(*heap), GFP_KERNEL));
 	if (!heap)
 		return NULL;
 	heap->engine = engine;
@@ -582,9 +585,10 @@ static int __init chaos_init(void)
 	err = chaos_check_module_params();
 	if (err)
 		return err;
+	chaos_faults_start();
 	err = chaos_pool_map_init();
 	if (err)
-		return err;
+		goto exit_faults;
 	err = chaos_grow_start();
 	if (err)
 		goto exit_map;
@@ -599,6 +603,8 @@ exit_grow:
 	chaos_grow_stop();
 exit_map:
 	chaos_pool_map_exit();
+exit_faults:
+	chaos_faults_stop();
 	return err;
 }
 
@@ -627,6 +633,7 @@ static void __exit chaos_exit(void)
 	}
 	chaos_grow_stop();
 	chaos_pool_map_exit();
+	chaos_faults_stop();
 }
 
 module_init(chaos_init);

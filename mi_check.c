@@ -187,7 +187,8 @@ void mi_cpu_dead(struct chaos_heap *heap, unsigned int cpu)
 static int mi_tour_init(struct mi_tour *tour, struct chaos_heap *heap)
 {
 	*tour = (struct mi_tour){ .heap = heap };
-	tour->free = bitmap_alloc(MI_BLOCKS_MAX, GFP_KERNEL);
+	tour->free = chaos_meta_alloc(BITS_TO_LONGS(MI_BLOCKS_MAX) * sizeof(long),
+				      NUMA_NO_NODE);
 	return tour->free ? 0 : -ENOMEM;
 }
 
@@ -445,7 +446,7 @@ int mi_check(struct chaos_heap *heap)
 	if (err)
 		return err;
 	mi_tour_pages(&tour);
-	bitmap_free(tour.free);
+	kvfree(tour.free);
 	return tour.err ?: mi_check_slices(heap);
 }
 
@@ -460,7 +461,7 @@ int mi_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 	tour.visitor = visitor;
 	tour.arg = arg;
 	mi_tour_pages(&tour);
-	bitmap_free(tour.free);
+	kvfree(tour.free);
 	return tour.err;
 }
 
@@ -604,7 +605,7 @@ size_t mi_class_stats(struct chaos_heap *heap, struct chaos_class_stats *classes
 	struct mi_tour tour = { .heap = heap, .per_class = true };
 	unsigned int bin;
 
-	tour.classes = kvcalloc(MI_BINS, sizeof(*tour.classes), GFP_KERNEL);
+	tour.classes = chaos_meta_alloc(MI_BINS * sizeof(*tour.classes), NUMA_NO_NODE);
 	if (!tour.classes)
 		return 0;
 	mi_count(&tour);

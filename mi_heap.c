@@ -30,6 +30,7 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 
+#include "fault.h"
 #include "mi_internal.h"
 #include "sanitize.h"
 
@@ -1427,17 +1428,23 @@ static void mi_exit(struct chaos_heap *heap)
 	kvfree(mi);
 }
 
+static struct mi_theap __percpu *mi_alloc_theaps(void)
+{
+	return __alloc_percpu(sizeof(struct mi_theap) * MI_LEVELS,
+			      __alignof__(struct mi_theap));
+}
+
 static int mi_init(struct chaos_heap *heap)
 {
-	struct mi_heap *mi = kvzalloc(sizeof(*mi), GFP_KERNEL);
 	unsigned int cpu, i;
+	struct mi_heap *mi;
 
+	mi = chaos_unless_fails(CHAOS_FAULT_SETUP, kvzalloc(sizeof(*mi), GFP_KERNEL));
 	if (!mi)
 		return -ENOMEM;
 	heap->priv = mi;
-	heap->theaps = __alloc_percpu(sizeof(struct mi_theap) * MI_LEVELS,
-				      __alignof__(struct mi_theap));
-	mi->events = alloc_percpu(struct mi_events);
+	heap->theaps = chaos_unless_fails(CHAOS_FAULT_PERCPU, mi_alloc_theaps());
+	mi->events = chaos_unless_fails(CHAOS_FAULT_PERCPU, alloc_percpu(struct mi_events));
 	if (!heap->theaps || !mi->events) {
 		mi_exit(heap);
 		return -ENOMEM;

@@ -16,6 +16,7 @@
 #include <linux/bitmap.h>
 #include <linux/kprobes.h>
 #include <linux/mm.h>
+#include <linux/overflow.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/topology.h>
@@ -465,9 +466,17 @@ static unsigned long mi_empty_word(const struct mi_pool *mp, unsigned int w)
 static void mi_pool_free(struct mi_pool *mp)
 {
 	kvfree(mp->listed);
-	bitmap_free(mp->used);
+	kvfree(mp->used);
 	kvfree(mp->page);
 	kvfree(mp);
+}
+
+static void *mi_meta_alloc(struct chaos_pool *pool, size_t n, size_t size)
+{
+	size_t bytes = array_size(n, size);
+
+	pool->meta_size += bytes;
+	return chaos_meta_alloc(bytes, pool->nid);
 }
 
 static struct mi_pool *mi_pool_new(struct chaos_pool *pool)
@@ -476,15 +485,16 @@ static struct mi_pool *mi_pool_new(struct chaos_pool *pool)
 	unsigned int words = BITS_TO_LONGS(slices), i;
 	struct mi_pool *mp;
 
-	mp = kvzalloc(struct_size(mp, map, slices), GFP_KERNEL);
+	pool->meta_size = 0;
+	mp = mi_meta_alloc(pool, 1, struct_size(mp, map, slices));
 	if (!mp)
 		return NULL;
 	mp->pool = pool;
 	mp->slices = slices;
 	mp->words = words;
-	mp->used = bitmap_zalloc(slices, GFP_KERNEL);
-	mp->listed = kvcalloc(words, MI_BINS * sizeof(long), GFP_KERNEL);
-	mp->page = kvcalloc(slices, sizeof(*mp->page), GFP_KERNEL);
+	mp->used = mi_meta_alloc(pool, words, sizeof(long));
+	mp->listed = mi_meta_alloc(pool, words, MI_BINS * sizeof(long));
+	mp->page = mi_meta_alloc(pool, slices, sizeof(*mp->page));
 	if (!mp->used || !mp->listed || !mp->page) {
 		mi_pool_free(mp);
 		return NULL;
@@ -496,8 +506,6 @@ static struct mi_pool *mi_pool_new(struct chaos_pool *pool)
 	mp->used[words - 1] = mi_empty_word(mp, words - 1);
 	for (i = 1; i < MI_BINS; i++)
 		mp->unit[i] = mi_unit(mi_bin_size(i), pool->slice_shift);
-	pool->meta_size = struct_size(mp, map, slices) + slices * sizeof(*mp->page) +
-			  words * (MI_BINS + 1) * sizeof(long);
 	return mp;
 }
 

@@ -29,6 +29,7 @@
 
 #include "compat.h"
 #include "engine.h"
+#include "fault.h"
 #include "pool.h"
 #include "sanitize.h"
 
@@ -43,6 +44,26 @@ static struct chaos_map_node *chaos_map_no_node __ro_after_init;
 
 struct chaos_map_node *chaos_map_root[CHAOS_MAP_ROOT_SIZE];
 EXPORT_SYMBOL_IF_KUNIT(chaos_map_root);
+
+/**
+ * chaos_meta_alloc() - memory for what describes pools, or is needed to look at them
+ * @size: bytes
+ * @node: NUMA node to take it from as long as that has some, or NUMA_NO_NODE
+ *
+ * Whoever needs it reports its lack, or can do without.
+ *
+ * Context: task; may sleep.
+ * Return: the memory, all zeroes, for kvfree(); or NULL
+ */
+void *chaos_meta_alloc(size_t size, int node)
+{
+	if (chaos_fails(CHAOS_FAULT_META, size))
+		return NULL;
+	/* kvmalloc() refuses sizes of 2 GiB, which a pool of 128 GiB needs. */
+	if (size > INT_MAX)
+		return vzalloc_node(size, node);
+	return kvzalloc_node(size, GFP_KERNEL | __GFP_NOWARN, node);
+}
 
 static unsigned long map_root_index(unsigned long unit)
 {
@@ -63,7 +84,7 @@ static struct chaos_map_node *map_node_get(unsigned long unit)
 	lockdep_assert_held(&chaos_pool_map_mutex);
 	if (node != chaos_map_no_node)
 		return node;
-	node = kvmalloc(sizeof(*node), GFP_KERNEL);
+	node = chaos_meta_alloc(sizeof(*node), NUMA_NO_NODE);
 	if (!node)
 		return NULL;
 	for (i = 0; i < CHAOS_MAP_FANOUT; i++)
@@ -83,7 +104,7 @@ static struct chaos_map_leaf *map_leaf_get(unsigned long unit)
 	slot = &node->leaf[map_node_index(unit)];
 	if (*slot != chaos_map_no_leaf)
 		return *slot;
-	leaf = kvzalloc(sizeof(*leaf), GFP_KERNEL);
+	leaf = chaos_meta_alloc(sizeof(*leaf), NUMA_NO_NODE);
 	if (leaf)
 		/* The leaf's contents before the pointer. */
 		smp_store_release(slot, leaf);
@@ -218,7 +239,7 @@ static struct chaos_pool *pool_new(struct chaos_heap *heap, void *mem,
 	/* The first comparison: so near to the end that ALIGN() wrapped. */
 	if (start < (unsigned long)mem || start >= end)
 		return ERR_PTR(-EINVAL);
-	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+	pool = chaos_meta_alloc(sizeof(*pool), NUMA_NO_NODE);
 	if (!pool)
 		return ERR_PTR(-ENOMEM);
 	pool->start = start;
@@ -267,7 +288,8 @@ struct chaos_pool *chaos_pool_create(struct chaos_heap *heap, size_t size,
 	void *mem;
 
 	size = ALIGN(size, CHAOS_UNIT_SIZE);
-	mem = pool_vmalloc(size + 2 * margin, &got, gfp, node);
+	mem = chaos_unless_fails(CHAOS_FAULT_POOL,
+				 pool_vmalloc(size + 2 * margin, &got, gfp, node));
 	if (!mem)
 		return ERR_PTR(-ENOMEM);
 	pool = pool_new(heap, mem + margin, got - 2 * margin);
@@ -312,15 +334,15 @@ void chaos_pool_free(struct chaos_pool *pool)
 	if (pool->entered)
 		chaos_san_pool_leave(pool);
 	vfree(pool->mem);
-	kfree(pool);
+	kvfree(pool);
 }
 
 int __init chaos_pool_map_init(void)
 {
 	unsigned long i;
 
-	chaos_map_no_leaf = kvzalloc(sizeof(*chaos_map_no_leaf), GFP_KERNEL);
-	chaos_map_no_node = kvmalloc(sizeof(*chaos_map_no_node), GFP_KERNEL);
+	chaos_map_no_leaf = chaos_meta_alloc(sizeof(*chaos_map_no_leaf), NUMA_NO_NODE);
+	chaos_map_no_node = chaos_meta_alloc(sizeof(*chaos_map_no_node), NUMA_NO_NODE);
 	if (!chaos_map_no_leaf || !chaos_map_no_node) {
 		kvfree(chaos_map_no_leaf);
 		kvfree(chaos_map_no_node);

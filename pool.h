@@ -70,6 +70,7 @@ static __always_inline bool chaos_pool_has(const struct chaos_pool *pool,
 /* A pool without memory. */
 extern struct chaos_pool chaos_no_pool;
 
+void *chaos_meta_alloc(size_t size, int node);
 struct chaos_pool *chaos_pool_create(struct chaos_heap *heap, size_t size,
 				     gfp_t gfp, int node);
 struct chaos_pool *chaos_pool_adopt(struct chaos_heap *heap, void *mem,

@@ -46,10 +46,10 @@
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/vmalloc.h>
 
 #include "compat.h"
 #include "engine.h"
+#include "fault.h"
 #include "lock.h"
 #include "sanitize.h"
 #include "tlsf.h"
@@ -722,7 +722,8 @@ static int tlsf_op_init(struct chaos_heap *heap)
 {
 	struct tlsf *t;
 
-	t = kvzalloc_node(sizeof(*t), GFP_KERNEL, heap->node);
+	t = chaos_unless_fails(CHAOS_FAULT_SETUP,
+			       kvzalloc_node(sizeof(*t), GFP_KERNEL, heap->node));
 	if (!t)
 		return -ENOMEM;
 	tlsf_init(t, heap);
@@ -746,11 +747,7 @@ static int tlsf_op_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 
 	if (pool->size >= TLSF_BLOCK_LIMIT)
 		return -EFBIG;
-	/* kvmalloc() refuses sizes of 2 GiB, which a pool of 128 GiB needs. */
-	if (meta <= INT_MAX)
-		mine = kvzalloc_node(meta, GFP_KERNEL, pool->nid);
-	else
-		mine = vzalloc_node(meta, pool->nid);
+	mine = chaos_meta_alloc(meta, pool->nid);
 	if (!mine)
 		return -ENOMEM;
 	pool->priv = mine;
