@@ -37,6 +37,7 @@
 
 #include "busy.h"
 #include "compat.h"
+#include "fault.h"
 #include "harden.h"
 #include "pool.h"
 #include "sanitize.h"
@@ -58,25 +59,17 @@ struct chaos_trailer {
 	unsigned long canary;
 };
 
-DEFINE_STATIC_KEY_FALSE(chaos_hardened_key);
-
 int chaos_harden_init(struct chaos_heap *heap)
 {
 	heap->secret = get_random_long();
-	if (heap->hardening < 2)
+	if (!chaos_is_hardened(heap))
 		return 0;
-	heap->busy = alloc_percpu(struct chaos_busy);
-	if (!heap->busy)
-		return -ENOMEM;
-	static_branch_inc(&chaos_hardened_key);
-	return 0;
+	heap->busy = chaos_unless_fails(CHAOS_FAULT_PERCPU, alloc_percpu(struct chaos_busy));
+	return heap->busy ? 0 : -ENOMEM;
 }
 
 void chaos_harden_exit(struct chaos_heap *heap)
 {
-	if (heap->hardening < 2)
-		return;
-	static_branch_dec(&chaos_hardened_key);
 	free_percpu(heap->busy);
 }
 
@@ -116,10 +109,17 @@ void chaos_harden_lay(struct chaos_heap *heap, void *p, size_t usable,
 	struct chaos_trailer *trailer = chaos_trailer(p, usable);
 	size_t slack = usable - size;
 
+	/*
+	 * A stale pointer has freed it since it was allocated, and what is there now is
+	 * another one: it is not ours to write to.
+	 */
+	if (unlikely(usable < size + sizeof(*trailer)))
+		return;
 	memset(p + size, CHAOS_SLACK, slack - sizeof(*trailer));
 	trailer->slack = slack;
 	trailer->canary = chaos_canary(heap, p, slack);
 }
+EXPORT_SYMBOL_IF_KUNIT(chaos_harden_lay);
 
 static bool chaos_slack_intact(const void *p, size_t usable, size_t slack)
 {

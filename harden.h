@@ -6,18 +6,17 @@
 #ifndef _CHAOS_HARDEN_H
 #define _CHAOS_HARDEN_H
 
-#include <linux/jump_label.h>
 #include <linux/types.h>
 
 #include "engine.h"
 
-/* Some heap is at level 2: frees have to look which one it is. */
-DECLARE_STATIC_KEY_FALSE(chaos_hardened_key);
-
+/*
+ * Beside what a call loads anyway.  A static key would spare frees that load: but then to
+ * create or to destroy a heap would change code, and interrupt each CPU for that.
+ */
 static __always_inline bool chaos_is_hardened(const struct chaos_heap *heap)
 {
-	return static_branch_unlikely(&chaos_hardened_key) &&
-	       heap->hardening > 1;
+	return unlikely(heap->hardening > 1);
 }
 
 /* Bytes behind the client's that are KASAN's. */
