@@ -712,11 +712,22 @@ void chaos_heaps_add(struct chaos_heap *heap)
 	mutex_unlock(&chaos_heaps_mutex);
 }
 
-void chaos_heaps_del(struct chaos_heap *heap)
+/* False if there is no heap at @heap: what is there is not looked at. */
+bool chaos_heaps_del(struct chaos_heap *heap)
 {
+	struct chaos_heap *one;
+	bool found = false;
+
 	mutex_lock(&chaos_heaps_mutex);
-	list_del(&heap->node_in_heaps);
+	list_for_each_entry(one, &chaos_heaps, node_in_heaps) {
+		if (one == heap) {
+			list_del(&heap->node_in_heaps);
+			found = true;
+			break;
+		}
+	}
 	mutex_unlock(&chaos_heaps_mutex);
+	return found;
 }
 
 /* The youngest heap, or NULL. */

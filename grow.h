@@ -30,7 +30,7 @@ void chaos_grow_init(struct chaos_heap *heap);
 void chaos_grow_exit(struct chaos_heap *heap);
 
 void chaos_heaps_add(struct chaos_heap *heap);
-void chaos_heaps_del(struct chaos_heap *heap);
+bool chaos_heaps_del(struct chaos_heap *heap);
 struct chaos_heap *chaos_heaps_last(void);
 
 int chaos_grow_start(void);

@@ -475,13 +475,18 @@ EXPORT_SYMBOL_GPL(chaos_heap_create);
  * @heap: the heap, of which no function is running or will be called; NULL and
  *	error pointers are ignored.  The default heap cannot be destroyed.
  *
+ * What is no heap (any more) is reported, and left alone.
+ *
  * Context: task; may sleep.
  */
 void chaos_heap_destroy(struct chaos_heap *heap)
 {
 	if (IS_ERR_OR_NULL(heap) || heap == chaos_default)
 		return;
-	chaos_heaps_del(heap);
+	if (!chaos_heaps_del(heap)) {
+		pr_err("%pS: cannot destroy %p, which is no heap\n", (void *)_RET_IP_, heap);
+		return;
+	}
 	chaos_heap_release(heap);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_destroy);
