@@ -494,7 +494,7 @@ EXPORT_SYMBOL_GPL(chaos_heap_destroy);
 /* -------------------------------- the module ------------------------------ */
 
 static char *allocator = "mimalloc";
-module_param(allocator, charp, 0444);
+module_param(allocator, charp, 0400);
 MODULE_PARM_DESC(allocator, "engine of the default heap: mimalloc, tlsf or evl (default mimalloc)");
 
 /* A number of bytes; K, M, G, ... may follow. */
@@ -525,11 +525,11 @@ static const struct kernel_param_ops chaos_size_ops = {
 };
 
 static size_t pool_size = CHAOS_POOL_DEFAULT;
-module_param_cb(pool_size, &chaos_size_ops, &pool_size, 0444);
+module_param_cb(pool_size, &chaos_size_ops, &pool_size, 0400);
 MODULE_PARM_DESC(pool_size, "bytes that the default heap reserves (default 16M)");
 
 static size_t max_size = CHAOS_MAX_DEFAULT;
-module_param_cb(max_size, &chaos_size_ops, &max_size, 0444);
+module_param_cb(max_size, &chaos_size_ops, &max_size, 0400);
 MODULE_PARM_DESC(max_size, "bytes that the default heap may grow to; 0: it never grows (default 256M)");
 
 static int __init chaos_check_module_params(void)

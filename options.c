@@ -229,7 +229,7 @@ static const struct kernel_param_ops chaos_option_ops = {
 
 #define CHAOS_OPTION_PARAM(name, option)				\
 	module_param_cb(name, &chaos_option_ops,			\
-			(void *)&chaos_option_rules[option], 0644)
+			(void *)&chaos_option_rules[option], 0600)
 
 CHAOS_OPTION_PARAM(watermark, CHAOS_OPT_WATERMARK);
 MODULE_PARM_DESC(watermark, "percent of the default heap, 0 to 50: with less free, a worker grows it (default 12)");
@@ -265,5 +265,5 @@ static const struct kernel_param_ops chaos_hardening_ops = {
 	.get = param_get_uint,
 };
 
-module_param_cb(hardening, &chaos_hardening_ops, &chaos_hardening_param, 0444);
+module_param_cb(hardening, &chaos_hardening_ops, &chaos_hardening_param, 0400);
 MODULE_PARM_DESC(hardening, "hardening level of heaps that do not ask for another: 0 to 2 (default 1)");

@@ -21,7 +21,7 @@
 
 static bool leak;
 module_param(leak, bool, 0444);
-MODULE_PARM_DESC(leak, "Forget three blocks of the default heap, for its report at rmmod");
+MODULE_PARM_DESC(leak, "Forget the heap, and three blocks of the default heap, for the report at rmmod");
 
 struct sample_record {
 	struct llist_node node;
@@ -144,7 +144,8 @@ static int __init sample_init(void)
 static void __exit sample_exit(void)
 {
 	/* Frees every block that is still in it. */
-	chaos_heap_destroy(sample_heap);
+	if (!leak)
+		chaos_heap_destroy(sample_heap);
 }
 
 module_init(sample_init);
