@@ -462,6 +462,17 @@ void chaos_collect_wait(struct chaos_heap *heap)
 
 /* --------------------------------- tidying -------------------------------- */
 
+/*
+ * Growth that failed is due again.  It is allocations that find the heap low and wake the
+ * worker, but if it is full, there are none.
+ */
+static void chaos_grow_again(struct chaos_heap *heap)
+{
+	chaos_update_low_mark(heap, false);
+	if (chaos_room(heap) && chaos_is_low(heap))
+		chaos_wake_grower(heap);
+}
+
 static unsigned long chaos_return_delay(const struct chaos_heap *heap)
 {
 	return msecs_to_jiffies(READ_ONCE(heap->options.return_delay));
@@ -526,7 +537,7 @@ static void chaos_tidy_work(struct work_struct *work)
 	kept = heap->engine->collect(heap, false);
 	chaos_return_idle(heap, chaos_return_delay(heap), NUMA_NO_NODE, SIZE_MAX);
 	if (heap->retry_at && !chaos_until(heap->retry_at))
-		chaos_update_low_mark(heap, false);
+		chaos_grow_again(heap);
 	next = chaos_next_tidy(heap, kept);
 	chaos_heap_unlock_cpus(heap, noio);
 	if (next == MAX_SCHEDULE_TIMEOUT)
