@@ -26,7 +26,10 @@ DECLARE_STATIC_KEY_FALSE(chaos_default_is_evl);
 
 static inline struct chaos_heap *chaos_heap_or_default(struct chaos_heap *heap)
 {
-	return heap ?: chaos_default;
+	if (!heap)
+		return chaos_default;
+	chaos_san_heap_used(heap);
+	return heap;
 }
 
 #endif /* _CHAOS_HEAP_H */

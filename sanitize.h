@@ -11,6 +11,7 @@
 #define _CHAOS_SANITIZE_H
 
 #include <linux/irq_work.h>
+#include <linux/kasan-checks.h>
 #include <linux/preempt.h>
 #include <linux/string.h>
 #include <linux/types.h>
@@ -109,6 +110,14 @@ static inline void chaos_san_expose(struct chaos_heap *heap, const void *p,
 				    size_t size) { }
 static inline void chaos_san_free(struct chaos_heap *heap, void *p, size_t size) { }
 #endif
+
+/* Whoever uses @heap must not have destroyed it.  (Not all files are instrumented.) */
+static inline void chaos_san_heap_used(const struct chaos_heap *heap)
+{
+#ifdef CHAOS_SAN_KASAN
+	__kasan_check_read(heap, 1);
+#endif
+}
 
 #if CHAOS_SAN_KMEMLEAK
 void chaos_san_heap_init(struct chaos_heap *heap);

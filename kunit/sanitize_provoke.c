@@ -399,6 +399,16 @@ static noinline int provoke_destroyed(struct scene *s)
 	return 0;
 }
 
+/* chaos_heap_owns() does nothing with the heap but look whether it is one. */
+static noinline int provoke_heap_destroyed(struct scene *s)
+{
+	struct chaos_heap *heap = s->heap;
+
+	s->heap = NULL;
+	chaos_heap_destroy(heap);
+	return chaos_heap_owns(heap, s) ? -EBADF : 0;
+}
+
 /* -- None -- */
 
 /* That one is ours to report. */
@@ -818,12 +828,19 @@ static int unleak(unsigned int n)
 
 /* -- The cases -- */
 
+/**
+ * struct provocation - a mistake of a client
+ * @name: of the case; "legal_": it is none
+ * @fn: makes it
+ * @where: the function that KASAN finds it in
+ */
 struct provocation {
 	const char *name;
 	int (*fn)(struct scene *s);
+	const char *where;
 };
 
-#define PROVOCATION(case)	{ #case, provoke_##case }
+#define PROVOCATION(case)	{ #case, provoke_##case, "provoke_" #case }
 
 static const struct provocation provocations[] = {
 	PROVOCATION(uaf_first),
@@ -851,6 +868,7 @@ static const struct provocation provocations[] = {
 	PROVOCATION(tight_underflow),
 	PROVOCATION(never_allocated),
 	PROVOCATION(destroyed),
+	{ "heap_destroyed", provoke_heap_destroyed, "chaos_heap_owns" },
 	PROVOCATION(legal_double_free),
 	PROVOCATION(legal_sizes),
 	PROVOCATION(legal_usable),
@@ -868,20 +886,20 @@ static const struct provocation provocations[] = {
 /* How far the log has been read. */
 static struct kmsg_dump_iter log;
 
-static bool is_report_of(const char *line, const char *name)
+static bool is_report_of(const char *line, const char *where)
 {
 	const char *at = strstr(line, "BUG: KASAN: ");
-	size_t len = strlen(name);
+	size_t len = strlen(where);
 
-	at = at ? strstr(at, " in provoke_") : NULL;
+	at = at ? strstr(at, " in ") : NULL;
 	if (!at)
 		return false;
-	at += strlen(" in provoke_");
-	return !strncmp(at, name, len) && at[len] == '+';
+	at += strlen(" in ");
+	return !strncmp(at, where, len) && at[len] == '+';
 }
 
 /* Reports in the log since the last call; *@others are not of this case. */
-static unsigned int count_reports(const char *name, unsigned int *others)
+static unsigned int count_reports(const char *where, unsigned int *others)
 {
 	unsigned int n = 0;
 	char line[256];
@@ -890,7 +908,7 @@ static unsigned int count_reports(const char *name, unsigned int *others)
 	*others = 0;
 	while (kmsg_dump_get_line(&log, false, line, sizeof(line) - 1, &len)) {
 		line[min(len, sizeof(line) - 1)] = '\0';
-		if (is_report_of(line, name))
+		if (is_report_of(line, where))
 			n++;
 		else if (strstr(line, "BUG: "))
 			++*others;
@@ -898,13 +916,13 @@ static unsigned int count_reports(const char *name, unsigned int *others)
 	return n;
 }
 
-static int judge(const char *name, unsigned int expected)
+static int judge(const struct provocation *provocation, unsigned int expected)
 {
-	unsigned int others, n = count_reports(name, &others);
+	unsigned int others, n = count_reports(provocation->where, &others);
 
 	if (n == expected && !others)
 		return 0;
-	pr_err("%s: %u reports, not %u, and %u others\n", name, n, expected,
+	pr_err("%s: %u reports, not %u, and %u others\n", provocation->name, n, expected,
 	       others);
 	return -EPROTO;
 }
@@ -924,17 +942,16 @@ static int provoke(const struct provocation *provocation, const char *engine)
 		err = PTR_ERR(s->heap);
 		goto out;
 	}
-	count_reports(provocation->name, &others);
+	count_reports(provocation->where, &others);
 	if (expected)
-		pr_info("expect %u: KASAN: * in provoke_%s+\n", expected,
-			provocation->name);
+		pr_info("expect %u: KASAN: * in %s+\n", expected, provocation->where);
 	err = provocation->fn(s);
 	if (!err && s->heap)
 		err = sound(s);
 	chaos_heap_destroy(s->heap);
 	if (expected)
 		pr_info("expect end\n");
-	err = err ?: judge(provocation->name, expected);
+	err = err ?: judge(provocation, expected);
 out:
 	kfree(s);
 	return err;
