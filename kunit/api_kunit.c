@@ -50,7 +50,7 @@ static void alloc_free(struct kunit *test)
 	void *p;
 
 	prandom_seed_state(&rnd, 7);
-	for (i = 0; i < 20000; i++) {
+	for (i = 0; i < 20000 / CHAOS_TEST_FEWER; i++) {
 		size = chaos_test_size(&rnd, SZ_256K);
 		p = chaos_alloc(size, i % 2 ? GFP_KERNEL : GFP_ATOMIC);
 		if (!p) {
@@ -356,7 +356,7 @@ static void report_names_caller(struct kunit *test)
 		kunit_skip(test, "a kernel without log or symbols");
 	p = &log;
 	OPTIMIZER_HIDE_VAR(p);
-	for (i = 0; i < ARRAY_SIZE(texts); i++) {
+	for (i = 0; i < ARRAY_SIZE(texts) - !CHAOS_TEST_NAMES_CALLER; i++) {
 		chaos_test_log_start(&log);
 		for (lines = tries = 0; !lines && tries < 400; tries++) {
 			if (tries)
@@ -428,7 +428,7 @@ static void beat(struct chaos_heap *heap, bool force, u64 heartbeat, void *arg)
 	chaos_test_beat(heap, force, heartbeat, arg);
 }
 
-#define HEART_ALLOCS	(200000 / CHAOS_TEST_FEWER)
+#define HEART_ALLOCS	(100000 / CHAOS_TEST_FEWER)
 
 static void exercise(struct pulse *p, size_t size)
 {

@@ -14,8 +14,8 @@ CHAOS_TEST_ENGINE_PARAM();
 #define BUDGET_MIN	16
 #define BUDGET_MAX	SZ_4K
 #define BUDGET_LEAD	4	/* blocks that a CPU may be ahead of the others */
-#define BUDGET_SEEDS	4
-#define BUDGET_AGEING	(100000 / CHAOS_TEST_FEWER)	/* operations */
+#define BUDGET_SEEDS	DIV_ROUND_UP(4, CHAOS_TEST_FEWER)
+#define BUDGET_AGEING	25000	/* operations: some turns of all that is live */
 
 /**
  * struct budget_block - a block that says itself what is in it

@@ -36,10 +36,18 @@ struct chaos_test_engine {
 #define CHAOS_TEST_ENGINES	3
 
 /*
- * Kernels with KASAN are much slower at what the suites do most.  Where
- * the number of blocks is not what a case is about, it takes fewer of them.
+ * Kernels with KASAN, KCSAN or lockdep are much slower at what the suites do most.
+ * Where the number of blocks is not what a case is about, it takes fewer of them.
  */
-#define CHAOS_TEST_FEWER	(IS_ENABLED(CONFIG_KASAN) ? 8 : 1)
+#define CHAOS_TEST_FEWER						\
+	(IS_ENABLED(CONFIG_KASAN) || IS_ENABLED(CONFIG_KCSAN) ||	\
+	 IS_ENABLED(CONFIG_PROVE_LOCKING) ? 16 : 1)
+
+/*
+ * A report names the caller if our functions end with a jump to the one that reports.  They
+ * cannot where KCSAN models weak memory: there, each function ends with a call to KCSAN.
+ */
+#define CHAOS_TEST_NAMES_CALLER	(!IS_ENABLED(CONFIG_KCSAN_WEAK_MEMORY))
 
 extern const struct chaos_test_engine chaos_test_engines[CHAOS_TEST_ENGINES];
 
@@ -91,6 +99,7 @@ struct chaos_heap *chaos_test_heap_of(struct kunit *test, const char *allocator,
 struct chaos_heap *chaos_test_exact(struct chaos_heap *heap);
 /* Destroy one of these heaps before the test ends. */
 void chaos_test_destroy(struct kunit *test, struct chaos_heap *heap);
+/* Until the test ends: before the heap that gets it, so that it goes after it. */
 void *chaos_test_vmem(struct kunit *test, size_t size);
 void chaos_test_bind(struct kunit *test);
 
@@ -208,6 +217,35 @@ int chaos_test_run(struct chaos_test_thread *threads, unsigned int n);
  * as much time as the handler, however slow the machine is.
  */
 enum hrtimer_restart chaos_test_again(struct hrtimer *timer, ktime_t began);
+
+/**
+ * struct chaos_test_nmi - NMIs on one CPU, again and again while it is switched on
+ * @fn: what they do.  On a machine where the interrupt that ought to be an NMI is
+ *	none, it is called nevertheless: see in_nmi().
+ * @arg: for @fn
+ * @event: the counter whose overflow they are; or
+ * @sender: the thread on another CPU that sends them,
+ * @cpu: to this CPU,
+ * @period_us: so often, more or less,
+ * @on: if they are wanted; and
+ * @pending: the last one has not been handled
+ */
+struct chaos_test_nmi {
+	void (*fn)(void *arg);
+	void *arg;
+	struct perf_event *event;
+	struct task_struct *sender;
+	unsigned int cpu;
+	unsigned int period_us;
+	bool on;
+	bool pending;
+};
+
+/* For this CPU, to which the caller is bound; @fn and @arg are set.  0 or -errno. */
+int chaos_test_nmi_init(struct chaos_test_nmi *nmi, unsigned int period_us);
+void chaos_test_nmi_start(struct chaos_test_nmi *nmi);
+void chaos_test_nmi_stop(struct chaos_test_nmi *nmi);
+void chaos_test_nmi_exit(void *nmi);
 
 /* Wait for an interrupt handler; false if it did not come for very long. */
 bool chaos_test_wait(struct completion *done);

@@ -250,7 +250,8 @@ static void zeroed(struct kunit *test)
 	static const size_t sizes[] = { 8, 40, 600, 5000, 70000, 1100000 };
 	size_t i, k, errors = 0;
 
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+	/* The smallest are most of all blocks. */
+	for (i = CHAOS_TEST_FEWER > 1; i < ARRAY_SIZE(sizes); i++) {
 		size_t size = sizes[i];
 
 		soil(test, heap, size);
@@ -977,6 +978,71 @@ static void heap_name(struct kunit *test)
 	chaos_heap_destroy(heap);
 }
 
+/* A name is for people: heaps that have the same are as good as any. */
+static void same_name(struct kunit *test)
+{
+	struct chaos_heap_params params = {
+		.name = "twin",
+		.allocator = chaos_test_engine(test)->name,
+		.pool_size = SZ_256K,
+		.node = NUMA_NO_NODE,
+	};
+	struct chaos_heap *a = chaos_test_create(test, &params);
+	struct chaos_heap *b = chaos_test_create(test, &params);
+	void *p = chaos_heap_alloc(a, 100, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_EXPECT_TRUE(test, chaos_heap_owns(a, p));
+	KUNIT_EXPECT_FALSE(test, chaos_heap_owns(b, p));
+	chaos_heap_free(b, p);
+	KUNIT_EXPECT_EQ(test, chaos_test_live(a), 1);
+	chaos_test_idle(test, b, 1);
+	chaos_test_destroy(test, b);
+	chaos_heap_free(a, p);
+	chaos_test_idle(test, a, 0);
+}
+
+static void expect_no_heap(struct kunit *test, void *p)
+{
+	struct kmsg_dump_iter log;
+
+	chaos_test_log_start(&log);
+	chaos_heap_destroy(p);
+	if (IS_ENABLED(CONFIG_PRINTK))
+		KUNIT_EXPECT_EQ(test, chaos_test_log_lines(&log, "which is no heap"), 1);
+}
+
+/* What is no heap is not even looked at. */
+static void destroy_no_heap(struct kunit *test)
+{
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_256K, 0);
+	struct chaos_heap_params params = {
+		.allocator = chaos_test_engine(test)->name,
+		.pool_size = SZ_256K,
+		.node = NUMA_NO_NODE,
+	};
+	struct chaos_heap *gone = chaos_heap_create(&params);
+	struct chaos_heap_stats before, after;
+	void *p = chaos_heap_alloc(heap, 100, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, gone);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	chaos_heap_destroy(gone);
+	/* Twice; a block; the heap's neighbourhood; nothing at all. */
+	expect_no_heap(test, gone);
+	expect_no_heap(test, p);
+	expect_no_heap(test, (void *)heap + 8);
+	expect_no_heap(test, (void *)8);
+	/* These are nothing to talk about. */
+	chaos_heap_stats(NULL, &before);
+	chaos_heap_destroy(NULL);
+	chaos_heap_destroy(ERR_PTR(-ENOMEM));
+	chaos_heap_stats(NULL, &after);
+	KUNIT_EXPECT_EQ(test, after.pools, before.pools);
+	chaos_heap_free(heap, p);
+	chaos_test_idle(test, heap, 0);
+}
+
 static struct kunit_case contract_cases[] = {
 	CHAOS_CASE(zero_size),
 	CHAOS_CASE(free_nothing),
@@ -1006,6 +1072,8 @@ static struct kunit_case contract_cases[] = {
 	CHAOS_CASE(deferred_free),
 	CHAOS_CASE(create_refused),
 	CHAOS_CASE(heap_name),
+	CHAOS_CASE(same_name),
+	CHAOS_CASE(destroy_no_heap),
 	{}
 };
 

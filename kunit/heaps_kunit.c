@@ -11,7 +11,7 @@ CHAOS_TEST_ENGINE_PARAM();
 
 #define HEAPS		5
 #define THREADS		6
-#define STEPS		20000
+#define STEPS		(20000 / CHAOS_TEST_FEWER)
 #define SLOTS		300
 
 struct extent {

@@ -343,6 +343,19 @@ static enum hrtimer_restart stress_tick(struct hrtimer *timer)
 	return chaos_test_again(timer, began);
 }
 
+/*
+ * A thread that has lost its CPU goes back when it can.  Not to one that is going: the
+ * kernel would leave it where it is, on a CPU that is not in its mask, and on PREEMPT_RT
+ * warn of that when it lets go of its next lock.
+ */
+static void go_back(const struct chaos_test_thread *self)
+{
+	if (!cpus_read_trylock())
+		return;
+	set_cpus_allowed_ptr(current, cpumask_of(self->cpu));
+	cpus_read_unlock();
+}
+
 static void stress_thread(struct chaos_test_thread *self)
 {
 	struct stressor *s = self->arg;
@@ -353,9 +366,8 @@ static void stress_thread(struct chaos_test_thread *self)
 		      HRTIMER_MODE_REL_PINNED_HARD);
 	while (!READ_ONCE(s->stress->stop)) {
 		chaos_test_mill_step(&s->stress->mill, &s->task, GFP_ATOMIC);
-		/* A thread that has lost its CPU goes back when it can. */
 		if (++i % 256 == 0)
-			set_cpus_allowed_ptr(current, cpumask_of(self->cpu));
+			go_back(self);
 		if (i % 64 == 0)
 			cond_resched();
 	}

@@ -98,7 +98,7 @@ static void foreign_pointer(struct kunit *test)
 {
 	struct victim *v = victim(test);
 	u64 on_stack[4];
-	void *p;
+	void *p, *pages;
 
 	EXPECT_REFUSED(test, v, on_stack);
 	EXPECT_REFUSED(test, v, module_data);
@@ -111,10 +111,10 @@ static void foreign_pointer(struct kunit *test)
 	p = kmalloc(SZ_64K, GFP_KERNEL);
 	EXPECT_REFUSED(test, v, p);
 	kfree(p);
-	p = vmalloc(SZ_1M);
-	EXPECT_REFUSED(test, v, p);
-	EXPECT_REFUSED(test, v, p + SZ_64K);
-	vfree(p);
+	pages = vmalloc(SZ_1M);
+	EXPECT_REFUSED(test, v, pages);
+	EXPECT_REFUSED(test, v, pages + SZ_64K);
+	vfree(pages);
 	lay_to_rest(test, v);
 }
 

@@ -498,7 +498,7 @@ static void heartbeat_everywhere(struct kunit *test)
 }
 
 #define CROWD		4
-#define CROWD_ALLOCS	20000
+#define CROWD_ALLOCS	(20000 / CHAOS_TEST_FEWER)
 
 static void crowd(struct chaos_test_thread *self)
 {

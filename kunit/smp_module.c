@@ -10,3 +10,4 @@
 
 MODULE_DESCRIPTION("KUnit tests of chaos_alloc on several CPUs");
 MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS(CHAOS_KUNIT_NS);

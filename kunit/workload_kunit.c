@@ -206,7 +206,7 @@ static void basic_test(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
-#define MI_TURNS	1000
+#define MI_TURNS	(1000 / CHAOS_TEST_FEWER)
 #define MI_LIVE		8
 
 static void mi_test(struct kunit *test)
@@ -237,7 +237,7 @@ static void mi_test(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
-#define ALIGN_OPS	100000
+#define ALIGN_OPS	(100000 / CHAOS_TEST_FEWER)
 #define ALIGN_SLOTS	256
 #define ALIGN_MAX	SZ_64K
 #define ALIGN_ORDERS	8	/* 1 to 128 */
@@ -390,7 +390,7 @@ static void glibc_bench_simple(struct kunit *test)
 #define GLIBC_MIN	4
 #define GLIBC_MAX	32768
 #define GLIBC_SLOTS	1024
-#define GLIBC_OPS	20000
+#define GLIBC_OPS	(20000 / CHAOS_TEST_FEWER)
 #define GLIBC_THREADS	4
 
 /*
@@ -471,7 +471,7 @@ static void glibc_bench(struct kunit *test)
 
 #define MULTI_THREADS	10
 #define MULTI_BLOCKS	1000
-#define MULTI_TURNS	100
+#define MULTI_TURNS	(100 / CHAOS_TEST_FEWER)
 #define MULTI_MAX	512
 
 /**
@@ -494,6 +494,7 @@ struct multi {
 
 static void multi_turn(struct multi *m, struct rnd_state *rnd)
 {
+	struct chaos_test_block *b, *next;
 	unsigned int i;
 
 	for (i = 0; i < MULTI_BLOCKS; i++) {
@@ -501,6 +502,8 @@ static void multi_turn(struct multi *m, struct rnd_state *rnd)
 
 		m->block[i] = chaos_test_make(m->heap, size, GFP_KERNEL, i);
 		m->failed += !m->block[i];
+		/* A turn can take long, where CPUs are emulated and contend for a lock. */
+		cond_resched();
 	}
 	for (i = 0; i < MULTI_BLOCKS; i++) {
 		if (!m->block[i])
@@ -509,9 +512,12 @@ static void multi_turn(struct multi *m, struct rnd_state *rnd)
 			llist_add(&m->block[i]->node, &m->next->mailbox);
 		else
 			m->bad += !chaos_test_unmake(m->heap, m->block[i]);
+		cond_resched();
 	}
-	m->bad += chaos_test_drain(m->heap, &m->mailbox);
-	cond_resched();
+	llist_for_each_entry_safe(b, next, llist_del_all(&m->mailbox), node) {
+		m->bad += !chaos_test_unmake(m->heap, b);
+		cond_resched();
+	}
 }
 
 static void multi_fn(struct chaos_test_thread *self)
