@@ -1,0 +1,133 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# shellcheck disable=SC2317  # run_suite calls the cases
+#
+# Fault injection: the attribute's files; loading the module while each of its
+# allocations fails in turn; the suite chaos_fault again while the kernel's own
+# allocators may fail as well; and the torture test while a part of everything fails.
+# For kernels with CONFIG_FAULT_INJECTION.
+
+. /chaos/lib.sh
+
+ATTRIBUTE=/sys/kernel/debug/fail_chaos_alloc
+OURS='ignore-gfp-wait meta percpu pool request setup worker'
+KERNELS='probability interval times space verbose task-filter'
+
+# attribute FILE VALUE
+attribute()
+{
+	echo "$2" >"$ATTRIBUTE/$1"
+}
+
+# arm PERCENT: everything, even for those who may wait
+arm()
+{
+	attribute verbose 0
+	attribute ignore-gfp-wait N
+	attribute times -1
+	attribute probability "$1"
+}
+
+# --- the files ------------------------------------------------------------------
+
+# Each is there, for root alone, and goes with the module.
+files()
+{
+	insmod /modules/chaos_alloc.ko || fail "chaos_alloc.ko does not load" || return
+	for file in $OURS $KERNELS; do
+		mode=$(stat -c %a%u "$ATTRIBUTE/$file")
+		[ "$mode" = 6000 ] || fail "$file has mode and owner $mode" || return
+	done
+	[ "$(cat "$ATTRIBUTE/probability")" = 0 ] || fail "it is on at first" || return
+	rmmod chaos_alloc
+	[ ! -e "$ATTRIBUTE" ] || fail "it outlives the module"
+}
+
+# What a client is refused is a line in the log, and he can do without when told to.
+client()
+{
+	insmod /modules/chaos_alloc.ko || fail "chaos_alloc.ko does not load" || return
+	arm 100
+	attribute verbose 1
+	mark=$(log_mark)
+	! insmod /modules/chaos_sample.ko 2>/dev/null || fail "nothing was refused"
+	log_since "$mark" | grep -q 'name fail_chaos_alloc' || fail "no line"
+	attribute request N
+	attribute setup N
+	attribute pool N
+	attribute percpu N
+	attribute meta N
+	insmod /modules/chaos_sample.ko || fail "still refused" || return
+	rmmod chaos_sample
+	rmmod chaos_alloc
+}
+
+# From the module's first moment on
+parameter()
+{
+	for value in 1,100,0,-1 nonsense; do
+		insmod /modules/chaos_alloc.ko fail_chaos_alloc="$value" || continue
+		rmmod chaos_alloc
+		fail "it loads with $value"
+		return
+	done
+	insmod /modules/chaos_alloc.ko fail_chaos_alloc=1,0,0,-1 && rmmod chaos_alloc
+}
+
+# --- sweeps ---------------------------------------------------------------------
+
+# load ALLOCATOR: while the first, the second, ... of its allocations fails, until there
+# is nothing left that could
+load()
+{
+	nth=1
+	while ! insmod /modules/chaos_alloc.ko allocator="$1" pool_size=64K \
+		fail_chaos_alloc="$nth,100,0,1"; do
+		[ ! -e /sys/module/chaos_alloc ] || fail "half of it is loaded" || return
+		nth=$((nth + 1))
+		[ "$nth" -lt 200 ] || fail "no end" || return
+	done
+	[ "$(cat "$ATTRIBUTE/times")" = 1 ] || fail "loaded in spite of a fault" || return
+	rmmod chaos_alloc || fail "rmmod failed" || return
+	log "    # load_$1: $((nth - 1)) points"
+	[ "$nth" -gt 8 ] || fail "too few points"
+}
+
+# The kernel's allocators, for all requests; silently
+kernel_too()
+{
+	for dir in /sys/kernel/debug/failslab /sys/kernel/debug/fail_page_alloc; do
+		echo 0 >$dir/verbose
+		echo "$1" >$dir/ignore-gfp-wait
+	done
+	echo 0 >/sys/kernel/debug/fail_page_alloc/min-order
+	echo "$1" >/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem
+}
+
+# --- all at once ------------------------------------------------------------------
+
+one_in_ten()
+{
+	sleep 1
+	arm 10
+}
+
+# faulty ALLOCATOR: the torture test, while one in ten of everything that can fail does
+faulty()
+{
+	torture success one_in_ten "$1" seconds=10 onoff=0 pressure=0
+}
+
+failed=0
+run_suite chaos_injection "files client parameter $(each load) $(each faulty)"
+status=$failed
+# shellcheck disable=SC2194,SC2254  # the word is constant, the pattern is not
+case chaos_fault in
+$(option suites '*'))
+	kernel_too N
+	run_kunit faults 'chaos_fault.sweep_*' chaos_kunit allocator=mimalloc || status=1
+	kernel_too Y
+	;;
+esac
+exit "$status"
