@@ -22,6 +22,14 @@ words()
 	echo "$1" | tr ',' ' '
 }
 
+# each CASE: for each allocator, or for those of --allocator
+each()
+{
+	for allocator in $(words "$(option allocators mimalloc,tlsf,evl)"); do
+		echo "$1:$allocator"
+	done
+}
+
 # log_mark prints a mark; log_since MARK what was logged after it.
 log_mark()
 {
@@ -33,6 +41,42 @@ log_mark()
 log_since()
 {
 	dmesg | sed "1,/$1\$/d"
+}
+
+# --- torture --------------------------------------------------------------------
+
+TORTURE_RESULT=/sys/module/chaos_torture/parameters/result
+
+# torture_outcome: of a run, when it is over
+torture_outcome()
+{
+	while [ "$(cat "$TORTURE_RESULT")" = running ]; do
+		sleep 0.5
+	done
+	cat "$TORTURE_RESULT"
+}
+
+# torture RESULT BEGUN ALLOCATOR PARAMETER...: whether it ends like that; BEGUN is called
+# when it has begun
+torture()
+{
+	wanted=$1
+	begun=$2
+	allocator=$3
+	shift 3
+	insmod /modules/chaos_alloc.ko allocator="$allocator" pool_size=2M \
+		max_size=16M || fail "chaos_alloc.ko does not load" || return
+	ok=0
+	if insmod /modules/chaos_torture.ko engine="$allocator" "$@"; then
+		"$begun"
+		got=$(torture_outcome)
+		[ "$got" = "$wanted" ] || fail "$got" || ok=1
+		rmmod chaos_torture || fail "rmmod chaos_torture failed" || ok=1
+	else
+		fail "chaos_torture.ko does not load" || ok=1
+	fi
+	rmmod chaos_alloc || fail "rmmod failed" || ok=1
+	return "$ok"
 }
 
 # --- CPUs ---------------------------------------------------------------------
