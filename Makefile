@@ -10,6 +10,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 SUITES ?= *
 KERNELS ?=
 BENCH ?=
+FUZZ_TIME ?= 300
 
 all: modules
 
@@ -65,6 +66,15 @@ native:
 
 model:
 	@tools/model.sh
+
+host:
+	@tools/host.sh
+
+host-fuzz:
+	@FUZZ_TIME='$(FUZZ_TIME)' tools/host.sh fuzz
+
+host-coverage:
+	@tools/host.sh coverage
 
 help:
 	@echo "make                build the modules for the running kernel"
