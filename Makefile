@@ -55,6 +55,9 @@ torture:
 style:
 	@tools/style.sh
 
+analyze:
+	@tools/analyze.sh
+
 count:
 	@tools/count.sh
 
