@@ -85,16 +85,26 @@ help:
 	@echo "                    build them for the kernel whose build tree is KDIR"
 	@echo "make install        install them where modprobe finds them (as root)"
 	@echo "make clean          remove what make built here"
-	@echo "make check          run the tests in QEMU, on a plain and on a debug kernel"
+	@echo "make check          run the tests in QEMU, on a plain and on a debug kernel, and"
+	@echo "                    some of them on PREEMPT_RT"
 	@echo "  SUITES='chaos_tlsf*'  only these suites (a glob)"
 	@echo "  KERNELS=kunit         only on this kernel"
+	@echo "make check-all      the same on every test kernel: this takes hours"
+	@echo "make torture        torture each engine for five minutes, in QEMU"
+	@echo "  DURATION=1800         seconds for each (more: the top of tools/torture.sh)"
 	@echo "make count          count the instructions of single calls, in QEMU"
 	@echo "make bench          measure the engines and the kernel's allocators side by side"
 	@echo "  BENCH=--quick         to see that it works (more: tools/bench.sh --help)"
 	@echo "make native         time loops of calls natively, in User-mode Linux"
 	@echo "make model          have spin search a model of the page ownership protocol"
+	@echo "make analyze        coccinelle, clang's analyser, gcc -fanalyzer"
+	@echo "make host           run the module in user space against a model, with sanitizers"
+	@echo "make host-fuzz      the same, by libFuzzer and AFL++"
+	@echo "  FUZZ_TIME=300         for so many seconds in all"
+	@echo "make host-coverage  the lines and branches that its random operations take"
 	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings, fast paths"
 	@echo
 	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
 
-.PHONY: all modules check-kdir install clean check style count bench native model help
+.PHONY: all modules check-kdir install clean check check-all torture style analyze count bench native \
+	model host host-fuzz host-coverage help

@@ -4,7 +4,7 @@
 # Runs the test suites in the guest: what "make check" does.
 #
 #   SUITES='chaos_tlsf*'      only these suites (a glob; default all)
-#   KERNELS='kunit debug'     on these kernels (default both)
+#   KERNELS='kunit debug'     on these kernels (default both; all: every test kernel)
 #
 # Lists each case and ends with "N passed, N failed, N skipped".
 
@@ -13,13 +13,18 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 SUITES=${SUITES:-*}
-# Suites that make and end many heaps (API, growth, hardening, heaps, options),
-# where leaks are looked for, and the others
-LEAK_SUITES='chaos_[agho]*'
-OTHER_SUITES='chaos_[!agho]*'
+# Suites that make and end many heaps (API, faults, growth, hardening, options, overruns),
+# where leaks are looked for, and the others. chaos_heaps is neither: the guest that
+# switches CPUs off has it.
+LEAK_SUITES='chaos_[afgho][!e]*'
+OTHER_SUITES='chaos_[!afgho]*'
 # Of each guest, in seconds. Nothing takes so long where nothing else runs.
 TIMEOUT=2400
 KERNELS=${KERNELS:-kunit debug}
+[ "$KERNELS" != all ] || KERNELS=$TEST_KERNELS
+# CPUs of the guests of a kernel: where most suites run, and where those run that
+# want several. Others have 2, and 5.
+declare -A CPUS=([16k]=1) CPUS_SMP=([16k]=8 [amd64]=8)
 
 # split_log LOG DIR: what is between the marks of each run, in a file of its own
 split_log()
@@ -124,33 +129,65 @@ of_all()
 	fi
 }
 
+# Is anything wanted of KUnit's?  A module none of whose suites are says nothing.
+kunit_selected()
+{
+	[ "$SUITES" != chaos_torture ] && [ "$SUITES" != chaos_rt ]
+}
+
 # The slow ones first. To kmemleak, each block is an object: it is off where there
 # are millions.
 plan_debug()
 {
-	# What need not run beside the leaks, in two halves
-	guest debug debug kunit,params "$(of_all "$OTHER_SUITES")" --append kmemleak=off
+	# What need not run beside the leaks, in two halves; of what insmod does for each
+	# allocator, one
+	if kunit_selected; then
+		guest debug debug params,kunit "$(of_all "$OTHER_SUITES")" \
+			--allocator mimalloc --append kmemleak=off
+	fi
 	# Leaks, and the reports that a client's mistakes provoke. These come last,
 	# because they switch checkers off.
 	if selected chaos_provoke; then
 		guest debug-leaks debug kunit,provoke "$(of_all "$LEAK_SUITES")"
 	fi
+	# This includes the torture test.
+	if selected chaos_injection chaos_fault; then
+		guest debug-faults debug fault "$SUITES"
+	fi
 	if selected chaos_sharing chaos_budget chaos_hotplug; then
 		guest debug-smp debug smp,hotplug "$SUITES" --smp 5 --append kmemleak=off
+	fi
+	if selected chaos_rt; then
+		guest debug-rt debug rt "$SUITES" --append chaos.kmalloc=1
+	fi
+}
+
+# Where kmalloc() may not be called; and it is reported there.
+plan_rtdebug()
+{
+	plan_kernel rtdebug
+	if selected chaos_rt; then
+		guest rtdebug-rt rtdebug rt "$SUITES" --append chaos.kmalloc=1
 	fi
 }
 
 plan_kernel()
 {
-	guest "$1" "$1" kunit,params "$SUITES"
+	! kunit_selected || guest "$1" "$1" params,kunit "$SUITES" --smp "${CPUS[$1]:-2}"
 	# What wants more CPUs than this machine may have
-	if selected chaos_sharing chaos_budget chaos_hotplug; then
-		guest "${1##*/}-smp" "$1" smp,hotplug "$SUITES" --smp 5
+	if selected chaos_sharing chaos_budget chaos_hotplug chaos_race; then
+		guest "${1##*/}-smp" "$1" smp,hotplug "$SUITES" --smp "${CPUS_SMP[$1]:-5}"
 	fi
 	# What wants a machine with several nodes, and with little memory
 	if [ "$1" = kunit ] && selected chaos_numa chaos_pressure; then
 		guest kunit-nodes kunit numa,pressure "$SUITES" \
 			--nodes 2 --smp 4 --mem 384M
+	fi
+	# Some of what "make torture" does for longer; and it finds what it is to find.
+	if [ "$1" = kunit ] && selected chaos_torture; then
+		guest kunit-torture kunit torture "$SUITES" --smp 4 --mem 512M \
+			--append chaos.torture=seconds=12,need_nmi=1 \
+			--append chaos.mistakes=double,leak
 	fi
 }
 
@@ -163,7 +200,11 @@ plan()
 	*' debug '*) plan_debug ;;
 	esac
 	for kernel in $KERNELS; do
-		[ "$kernel" = debug ] || plan_kernel "$kernel"
+		case $kernel in
+		debug) ;;
+		rtdebug) plan_rtdebug ;;
+		*) plan_kernel "$kernel" ;;
+		esac
 	done
 }
 
@@ -173,10 +214,9 @@ prepare()
 {
 	local dir=$1
 
-	case $1 in
-	kunit | debug | stock | rt) dir=$("$TOP/tools/kernels.sh" "$1") ;;
-	esac
-	"$TOP/tools/modules.sh" "$dir" arm64 >/dev/null
+	! is_kernel_name "$1" || dir=$("$TOP/tools/kernels.sh" "$1")
+	need "$(qemu_package "$(kernel_deb_arch "$dir")")"
+	"$TOP/tools/modules.sh" "$dir" "$(kernel_deb_arch "$dir")" >/dev/null
 }
 
 log_of()
@@ -274,7 +314,7 @@ main()
 {
 	local kernel
 
-	need python3 qemu-system-arm cpio gzip xz-utils
+	need python3 cpio gzip xz-utils
 	SOURCE=$("$TOP/tools/kernels.sh" source)
 	mkdir -p "$CACHE/tmp" "$CACHE/logs"
 	WORK=$(mktemp -d "$CACHE/tmp/check.XXXXXX")
