@@ -163,6 +163,7 @@ struct chaos_heap_stats {
  * @peak_pages: the highest number of them so far
  * @page_bytes: bytes of the pages in use; what live blocks do not use of these
  *	is the class's fragmentation
+ * @capacity: blocks that these have room for
  * @live_blocks: blocks allocated and not freed
  * @live_bytes: their usable bytes
  * @allocs: blocks allocated so far
@@ -177,6 +178,7 @@ struct chaos_class_stats {
 	size_t pages;
 	size_t peak_pages;
 	size_t page_bytes;
+	size_t capacity;
 	size_t live_blocks;
 	size_t live_bytes;
 	u64 allocs;

@@ -72,6 +72,7 @@ struct chaos_block {
  *
  * @name: what allocator= takes
  * @natural: power-of-two sizes are aligned to their size, or to a page
+ * @header: bytes in front of each block that are part of it
  * @fast_max: larger requests are none for the fast path
  * @init: set heap->priv up; returns 0 or -errno
  * @exit: free it; the pools have been removed already
@@ -102,7 +103,12 @@ struct chaos_block {
  * @query: describe the block at @p
  * @check: walk every structure; 0, or -EUCLEAN and a report of the first broken
  *	invariant
- * @walk: call @visitor for every live block; -ECANCELED if that returned false
+ * @walk: call @visitor for every live block, or for those of @pool if that is not
+ *	NULL; -ECANCELED if that returned false
+ * @cell: bytes of a pool that a map shows as one cell, a power of two up to
+ *	CHAOS_UNIT_SIZE; NULL: any will do
+ * @next_unusable: the first cell at @offset or behind it where no block can be now,
+ *	or SIZE_MAX; NULL: blocks can be anywhere
  * @stats: add what the engine knows to @stats: live blocks and bytes,
  *	allocations, frees, pages
  * @class_stats: fill in the first @n size classes; returns how many there are
@@ -114,6 +120,7 @@ struct chaos_block {
 struct chaos_engine {
 	const char *name;
 	bool natural;
+	size_t header;
 	size_t fast_max;
 	int (*init)(struct chaos_heap *heap);
 	void (*exit)(struct chaos_heap *heap);
@@ -135,7 +142,10 @@ struct chaos_engine {
 				    struct chaos_pool *pool, const void *p,
 				    struct chaos_block *block);
 	int (*check)(struct chaos_heap *heap);
-	int (*walk)(struct chaos_heap *heap, chaos_visitor visitor, void *arg);
+	int (*walk)(struct chaos_heap *heap, struct chaos_pool *pool,
+		    chaos_visitor visitor, void *arg);
+	size_t (*cell)(const struct chaos_pool *pool);
+	size_t (*next_unusable)(const struct chaos_pool *pool, size_t offset);
 	void (*stats)(struct chaos_heap *heap, struct chaos_heap_stats *stats);
 	size_t (*class_stats)(struct chaos_heap *heap,
 			      struct chaos_class_stats *classes, size_t n);
@@ -154,6 +164,7 @@ extern const struct chaos_engine chaos_evl_engine;
 
 struct mi_theap;
 struct chaos_busy;
+struct dentry;
 
 /**
  * struct chaos_options - what may be changed while the heap is in use
@@ -229,6 +240,7 @@ struct chaos_options {
  * @collects: how often that was done; under @mutex
  * @san: what the sanitizers need
  * @node_in_heaps: in the list of all heaps
+ * @dir: its folder in debugfs, or NULL
  * @name: for reports
  */
 struct chaos_heap {
@@ -281,6 +293,7 @@ struct chaos_heap {
 	unsigned long collects;
 	struct chaos_san san;
 	struct list_head node_in_heaps;
+	struct dentry *dir;
 	char name[CHAOS_NAME_LEN];
 };
 

@@ -1095,6 +1095,7 @@ static size_t evl_class_stats(struct chaos_heap *heap,
 			.pages		= use[i].pages,
 			.peak_pages	= use[i].peak_pages,
 			.page_bytes	= bytes,
+			.capacity	= bucket ? bytes / size : evl_live(&use[i]),
 			.live_blocks	= evl_live(&use[i]),
 			.live_bytes	= bucket ? evl_live(&use[i]) * size :
 						   bytes - kept,
@@ -1395,7 +1396,8 @@ static bool evl_walk_page(struct chaos_heap *heap, struct evl_page *page,
 	return true;
 }
 
-static int evl_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
+static int evl_walk(struct chaos_heap *heap, struct chaos_pool *pool,
+		    chaos_visitor visitor, void *arg)
 {
 	struct evl_heap *evl = heap->priv;
 	struct evl_page *page, *end;
@@ -1407,7 +1409,7 @@ static int evl_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 	for (slot = 0; !err && slot < evl->nr_slots; slot++) {
 		struct evl_pool *ep = evl->pools[slot];
 
-		if (!ep)
+		if (!ep || (pool && pool->priv != ep))
 			continue;
 		end = ep->page + ep->nr_pages;
 		for (page = ep->page; page < end;

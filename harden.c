@@ -234,7 +234,7 @@ int chaos_harden_check(struct chaos_heap *heap)
 	unsigned int i;
 	int err;
 
-	err = heap->engine->walk(heap, chaos_suspect, &inquiry);
+	err = heap->engine->walk(heap, NULL, chaos_suspect, &inquiry);
 	if (err && err != -ECANCELED)
 		return err;
 	for (i = 0; i < inquiry.n; i++)
@@ -265,5 +265,5 @@ int chaos_harden_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 {
 	struct chaos_visit visit = { .visitor = visitor, .arg = arg };
 
-	return heap->engine->walk(heap, chaos_visit_client, &visit);
+	return heap->engine->walk(heap, NULL, chaos_visit_client, &visit);
 }

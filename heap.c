@@ -26,6 +26,7 @@
 #include "mi_heap.h"
 #include "options.h"
 #include "sanitize.h"
+#include "see.h"
 
 #define CHAOS_POOL_MIN		CHAOS_UNIT_SIZE
 #define CHAOS_POOL_DEFAULT	(16UL << 20)
@@ -121,7 +122,7 @@ int chaos_heap_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 	if (heap->hardening > 1 || chaos_redzone(heap))
 		err = chaos_harden_walk(heap, visitor, arg);
 	else
-		err = heap->engine->walk(heap, visitor, arg);
+		err = heap->engine->walk(heap, NULL, visitor, arg);
 	chaos_heap_unlock_cpus(heap, noio);
 	return err;
 }
@@ -459,6 +460,7 @@ struct chaos_heap *chaos_heap_create(const struct chaos_heap_params *params)
 		return ERR_PTR(err);
 	}
 	chaos_heaps_add(heap);
+	chaos_see_add(heap);
 	return heap;
 
 exit_harden:
@@ -487,6 +489,7 @@ void chaos_heap_destroy(struct chaos_heap *heap)
 		pr_err("%pS: cannot destroy %p, which is no heap\n", (void *)_RET_IP_, heap);
 		return;
 	}
+	chaos_see_remove(heap);
 	chaos_heap_release(heap);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_destroy);
@@ -597,14 +600,16 @@ static int __init chaos_init(void)
 	err = chaos_grow_start();
 	if (err)
 		goto exit_map;
+	chaos_see_start();
 	err = chaos_create_default();
 	if (err)
-		goto exit_grow;
+		goto exit_see;
 	pr_info("default heap: %s, %zu KiB, grows to %zu KiB\n", allocator,
 		pool_size >> 10, max_size >> 10);
 	return 0;
 
-exit_grow:
+exit_see:
+	chaos_see_stop();
 	chaos_grow_stop();
 exit_map:
 	chaos_pool_map_exit();
@@ -634,8 +639,10 @@ static void __exit chaos_exit(void)
 	while ((heap = chaos_heaps_last())) {
 		chaos_report_leaks(heap);
 		chaos_heaps_del(heap);
+		chaos_see_remove(heap);
 		chaos_heap_release(heap);
 	}
+	chaos_see_stop();
 	chaos_grow_stop();
 	chaos_pool_map_exit();
 	chaos_faults_stop();

@@ -30,6 +30,7 @@
  * @cpu: whose theaps are visited now
  * @theap_fn: called for each theap of the CPU, on that CPU, with interrupts
  *	off: nothing is in the middle of it
+ * @pool: walk this one alone, or NULL
  * @visitor: for chaos_heap_walk()
  * @arg: its argument
  * @free: scratch: a bit for each free block of one page
@@ -42,6 +43,7 @@ struct mi_tour {
 	struct chaos_heap *heap;
 	unsigned int cpu;
 	void (*theap_fn)(struct mi_tour *tour, struct mi_theap *theap);
+	struct chaos_pool *pool;
 	chaos_visitor visitor;
 	void *arg;
 	unsigned long *free;
@@ -260,8 +262,11 @@ static int mi_walk_page(struct mi_tour *tour, struct mi_page *page)
 /* Check a page that is ours, and walk it if that is what we do. */
 static int mi_visit_page(struct mi_tour *tour, struct mi_page *page)
 {
-	int err = mi_mark_free(tour, page);
+	int err;
 
+	if (tour->pool && !chaos_pool_has(tour->pool, (void *)mi_page_start(page)))
+		return 0;
+	err = mi_mark_free(tour, page);
 	if (!err && tour->visitor)
 		err = mi_walk_page(tour, page);
 	return err;
@@ -346,6 +351,11 @@ static void mi_visit_unowned(struct mi_tour *tour, struct mi_page *page)
 	local_irq_restore(flags);
 }
 
+static bool mi_in_tour(const struct mi_tour *tour, const struct mi_pool *mp)
+{
+	return !tour->pool || tour->pool == mp->pool;
+}
+
 /* Visit every page.  One that changes hands meanwhile may be seen twice, or not. */
 static void mi_tour_pages(struct mi_tour *tour)
 {
@@ -356,7 +366,7 @@ static void mi_tour_pages(struct mi_tour *tour)
 	tour->theap_fn = mi_visit_theap;
 	mi_tour_theaps(tour);
 	list_for_each_entry(mp, &mi->pools, list)
-		for (i = 0; i < mp->slices && !tour->err; i++)
+		for (i = 0; mi_in_tour(tour, mp) && i < mp->slices && !tour->err; i++)
 			mi_visit_unowned(tour, &mp->page[i]);
 }
 
@@ -450,7 +460,8 @@ int mi_check(struct chaos_heap *heap)
 	return tour.err ?: mi_check_slices(heap);
 }
 
-int mi_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
+int mi_walk(struct chaos_heap *heap, struct chaos_pool *pool, chaos_visitor visitor,
+	    void *arg)
 {
 	struct mi_tour tour;
 	int err;
@@ -458,11 +469,31 @@ int mi_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 	err = mi_tour_init(&tour, heap);
 	if (err)
 		return err;
+	tour.pool = pool;
 	tour.visitor = visitor;
 	tour.arg = arg;
 	mi_tour_pages(&tour);
 	kvfree(tour.free);
 	return tour.err;
+}
+
+size_t mi_cell(const struct chaos_pool *pool)
+{
+	return 1UL << pool->slice_shift;
+}
+
+/* The guards.  Pages may come and go meanwhile: it was true at some moment. */
+size_t mi_next_unusable(const struct chaos_pool *pool, size_t offset)
+{
+	struct mi_pool *mp = mi_pool_priv(pool);
+	unsigned int i, slices;
+
+	for (i = offset >> pool->slice_shift; i < mp->slices; i += max(slices, 1U)) {
+		slices = READ_ONCE(mp->page[i].slices);
+		if (slices && READ_ONCE(mp->page[i].guard))
+			return (size_t)(i + slices - 1) << pool->slice_shift;
+	}
+	return SIZE_MAX;
 }
 
 /* ------------------------------- statistics ------------------------------- */
@@ -541,6 +572,7 @@ static void mi_count_page(struct mi_tour *tour, const struct mi_page *page)
 	class->page_bytes += (size_t)READ_ONCE(page->slices) << data_race(page->slice_shift);
 	class->live_blocks += live;
 	class->live_bytes += live * READ_ONCE(page->block_size);
+	class->capacity += READ_ONCE(page->reserved);
 	if (bin)
 		class->foreign_frees += max(mi_is_owned(word) ? -count :
 							used - count, 0);

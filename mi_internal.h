@@ -185,7 +185,10 @@ bool mi_theap_was_busy(struct mi_theap *theap);
 
 /* mi_check.c */
 int mi_check(struct chaos_heap *heap);
-int mi_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg);
+int mi_walk(struct chaos_heap *heap, struct chaos_pool *pool, chaos_visitor visitor,
+	    void *arg);
+size_t mi_cell(const struct chaos_pool *pool);
+size_t mi_next_unusable(const struct chaos_pool *pool, size_t offset);
 void mi_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats);
 size_t mi_class_stats(struct chaos_heap *heap, struct chaos_class_stats *classes,
 		      size_t n);

@@ -231,7 +231,7 @@ void chaos_san_heap_exit(struct chaos_heap *heap)
 
 	chaos_san_settle(heap);
 	noio = chaos_heap_lock_cpus(heap);
-	if (heap->engine->walk(heap, san_unlist, NULL))
+	if (heap->engine->walk(heap, NULL, san_unlist, NULL))
 		list_for_each_entry(pool, &heap->pools, node)
 			san_unlist_pool(pool);
 	chaos_heap_unlock_cpus(heap, noio);

@@ -988,8 +988,8 @@ static int tlsf_op_check(struct chaos_heap *heap)
  * The live bits make it possible to leave the lock after each word of them: a
  * block seen is live at that moment, and none that stays is missed.
  */
-static int tlsf_op_walk(struct chaos_heap *heap, chaos_visitor visitor,
-			void *arg)
+static int tlsf_op_walk(struct chaos_heap *heap, struct chaos_pool *only,
+			chaos_visitor visitor, void *arg)
 {
 	struct tlsf *t = heap->priv;
 	unsigned long word, words, flags;
@@ -999,6 +999,8 @@ static int tlsf_op_walk(struct chaos_heap *heap, chaos_visitor visitor,
 	list_for_each_entry(pool, &heap->pools, node) {
 		struct tlsf_pool *mine = pool->priv;
 
+		if (only && pool != only)
+			continue;
 		words = BITS_TO_LONGS(mine->last + 1);
 		for (word = 0; word < words && more; word++) {
 			unsigned long bits, at;
@@ -1069,6 +1071,7 @@ static bool tlsf_op_collect(struct chaos_heap *heap, bool force)
 
 const struct chaos_engine chaos_tlsf_engine = {
 	.name = "tlsf",
+	.header = TLSF_HEADER,
 	.fast_max = TLSF_REQUEST_MAX,
 	.init = tlsf_op_init,
 	.exit = tlsf_op_exit,

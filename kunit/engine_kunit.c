@@ -352,7 +352,7 @@ static void released_is_gone(struct kunit *test)
 			outside += !rig_in(rig, 0, rig->block[k]) &&
 				   !rig_in(rig, 2, rig->block[k]);
 		visits = 0;
-		KUNIT_EXPECT_EQ(test, rig->engine->walk(&rig->heap, count_visit,
+		KUNIT_EXPECT_EQ(test, rig->engine->walk(&rig->heap, NULL, count_visit,
 							&visits), 0);
 		KUNIT_EXPECT_EQ(test, visits, n);
 		rig_sound(test, rig);
