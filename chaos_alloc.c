@@ -34,6 +34,8 @@
 #include "sanitize.h"
 #include "tlsf.h"
 #include "tlsf_core.h"
+#include "trace.h"
+#include "watch.h"
 
 /* --------------------------------- reports -------------------------------- */
 
@@ -125,19 +127,21 @@ static bool chaos_query_client(struct chaos_heap *heap, const void *p,
 
 /* ------------------------------- allocation ------------------------------- */
 
-static noinline __cold void chaos_gfp_warn(struct chaos_heap *heap, gfp_t gfp,
+static noinline __cold void chaos_gfp_warn(struct chaos_heap *heap, size_t size,
+					   size_t align, gfp_t gfp,
 					   unsigned long caller)
 {
+	trace_fail(caller, size, align, gfp, heap);
 	pr_warn_once("heap %s: %pS: gfp %pGg cannot be honoured\n", heap->name,
 		     (void *)caller, &gfp);
 }
 
-static bool chaos_gfp_refused(struct chaos_heap *heap, gfp_t gfp,
-			      unsigned long caller)
+static bool chaos_gfp_refused(struct chaos_heap *heap, size_t size, size_t align,
+			      gfp_t gfp, unsigned long caller)
 {
 	if (likely(!(gfp & CHAOS_GFP_REFUSED)))
 		return false;
-	chaos_gfp_warn(heap, gfp, caller);
+	chaos_gfp_warn(heap, size, align, gfp, caller);
 	return true;
 }
 
@@ -306,6 +310,7 @@ static noinline __cold void chaos_failed(struct chaos_heap *heap, size_t size,
 					 unsigned long caller)
 {
 	atomic_long_inc(&heap->failures);
+	trace_fail(caller, size, align, gfp, heap);
 	if (!(gfp & __GFP_NOWARN))
 		pr_warn_ratelimited("heap %s: %pS: no memory for %zu bytes aligned to %zu, gfp %pGg\n",
 				    heap->name, (void *)caller, size, align,
@@ -346,14 +351,14 @@ static noinline void *chaos_alloc_starved(struct chaos_heap *heap, size_t size,
 }
 
 /* Everything but the fast path. */
-static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
-				       size_t align, gfp_t gfp,
-				       unsigned long caller)
+static __always_inline void *chaos_alloc_unseen(struct chaos_heap *heap, size_t size,
+						size_t align, gfp_t gfp,
+						unsigned long caller)
 {
 	void *p;
 
 	might_alloc(gfp);
-	if (unlikely(chaos_gfp_refused(heap, gfp, caller)))
+	if (unlikely(chaos_gfp_refused(heap, size, align, gfp, caller)))
 		return NULL;
 	if (unlikely(!size))
 		return ZERO_SIZE_PTR;
@@ -371,6 +376,39 @@ static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
 		chaos_clear(heap, p, 0);
 	chaos_san_alloc(heap, p, size, gfp);
 	return p;
+}
+
+/* The client has got the block at @p. */
+static noinline __cold void chaos_trace_alloc(struct chaos_heap *heap, void *p, size_t size,
+					      gfp_t gfp, unsigned long caller)
+{
+	struct chaos_block block;
+
+	if (trace_alloc_enabled() && chaos_look_up(heap, p, &block) == CHAOS_OK)
+		trace_alloc(caller, p, size, block.size, gfp, heap);
+}
+
+/* The same, traced and timed; what is no request for a block is neither. */
+static noinline __cold void *chaos_alloc_seen(struct chaos_heap *heap, size_t size,
+					      size_t align, gfp_t gfp,
+					      unsigned long caller)
+{
+	u64 begun = size ? chaos_latency_begin(heap) : 0;
+	void *p = chaos_alloc_unseen(heap, size, align, gfp, caller);
+
+	chaos_latency_end(heap, CHAOS_CALL_ALLOC, begun);
+	if (!ZERO_OR_NULL_PTR(p))
+		chaos_trace_alloc(heap, p, size, gfp, caller);
+	return p;
+}
+
+static noinline void *chaos_alloc_slow(struct chaos_heap *heap, size_t size,
+				       size_t align, gfp_t gfp,
+				       unsigned long caller)
+{
+	if (chaos_is_seen(heap))
+		return chaos_alloc_seen(heap, size, align, gfp, caller);
+	return chaos_alloc_unseen(heap, size, align, gfp, caller);
 }
 
 /*
@@ -624,6 +662,7 @@ static void *chaos_do_alloc_aligned(struct chaos_heap *heap, size_t size,
 				    unsigned long caller)
 {
 	if (!is_power_of_2(align) || align > CHAOS_MAX_ALIGN) {
+		trace_fail(caller, size, align, gfp, heap);
 		pr_warn_ratelimited("heap %s: %pS: %zu is no alignment: a power of two up to %lu is\n",
 				    heap->name, (void *)caller, align,
 				    CHAOS_MAX_ALIGN);
@@ -743,8 +782,8 @@ static enum chaos_verdict chaos_free_hardened(struct chaos_heap *heap, void *p,
 }
 
 /* Look before anything is done; nothing is touched but a live block. */
-static noinline void chaos_free_slow(struct chaos_heap *heap, void *p,
-				     unsigned long caller)
+static noinline void chaos_free_looked(struct chaos_heap *heap, void *p,
+				       unsigned long caller)
 {
 	enum chaos_verdict verdict;
 	struct chaos_block block;
@@ -759,6 +798,48 @@ static noinline void chaos_free_slow(struct chaos_heap *heap, void *p,
 		chaos_report(heap, p, verdict, caller);
 }
 
+static void chaos_free_blind(struct chaos_heap *heap, void *p, unsigned long caller)
+{
+	enum chaos_verdict verdict = chaos_engine_free(heap, p);
+
+	if (verdict != CHAOS_OK)
+		chaos_report(heap, p, verdict, caller);
+}
+
+/* The block at @p is about to be freed: afterwards, it may be somebody else's. */
+static void chaos_trace_free(struct chaos_heap *heap, void *p, unsigned long caller)
+{
+	struct chaos_block block;
+
+	if (trace_free_enabled() && chaos_look_up(heap, p, &block) == CHAOS_OK)
+		trace_free(caller, p, block.size, heap);
+}
+
+/* Traced and timed; wrong pointers are timed only. */
+static noinline __cold void chaos_free_seen(struct chaos_heap *heap, void *p,
+					    unsigned long caller)
+{
+	u64 begun;
+
+	chaos_trace_free(heap, p, caller);
+	begun = chaos_latency_begin(heap);
+	if (CHAOS_SAN_KMEMLEAK || chaos_is_hardened(heap))
+		chaos_free_looked(heap, p, caller);
+	else
+		chaos_free_blind(heap, p, caller);
+	chaos_latency_end(heap, CHAOS_CALL_FREE, begun);
+}
+
+/* For somebody who has to see it. */
+static noinline void chaos_free_slow(struct chaos_heap *heap, void *p,
+				     unsigned long caller)
+{
+	if (chaos_is_seen(heap))
+		chaos_free_seen(heap, p, caller);
+	else
+		chaos_free_looked(heap, p, caller);
+}
+
 /* In whatever pool, by whatever context. */
 static __always_inline void chaos_free_inline(struct chaos_heap *heap,
 					      const void *p, chaos_free_fn fn,
@@ -769,7 +850,7 @@ static __always_inline void chaos_free_inline(struct chaos_heap *heap,
 
 	if (unlikely(ZERO_OR_NULL_PTR(p)))
 		return;
-	if (CHAOS_SAN_KMEMLEAK || chaos_is_hardened(heap)) {
+	if (CHAOS_SAN_KMEMLEAK || chaos_is_watched(heap)) {
 		chaos_free_slow(heap, (void *)p, caller);
 		return;
 	}
@@ -831,7 +912,7 @@ static __always_inline bool chaos_free_tlsf(struct chaos_heap *heap, const void 
 {
 	if (unlikely(ZERO_OR_NULL_PTR(p)))
 		return true;
-	return !CHAOS_SAN_KMEMLEAK && !chaos_is_hardened(heap) &&
+	return !CHAOS_SAN_KMEMLEAK && !chaos_is_watched(heap) &&
 	       likely(tlsf_free_fast(heap, (void *)p));
 }
 
@@ -1015,15 +1096,20 @@ static void *chaos_move(struct chaos_heap *heap, void *old,
 			const struct chaos_block *block, size_t size,
 			gfp_t gfp, unsigned long caller)
 {
+	u64 begun;
 	void *p;
 
 	if (size <= block->size) {
 		if (READ_ONCE(heap->deferred_free))
 			chaos_heartbeat(heap);
+		begun = chaos_latency_begin(heap);
 		p = chaos_take(heap, size, block->align);
 		if (!p)
 			return chaos_keep(heap, old, size);
+		chaos_latency_end(heap, CHAOS_CALL_ALLOC, begun);
 		chaos_san_alloc(heap, p, size, gfp);
+		if (chaos_is_traced(heap))
+			chaos_trace_alloc(heap, p, size, gfp, caller);
 	} else {
 		p = chaos_alloc_slow(heap, size, block->align, gfp & ~__GFP_ZERO,
 				     caller);
@@ -1051,11 +1137,21 @@ static void chaos_mend(struct chaos_heap *heap, void *p,
 	chaos_harden_end(heap);
 }
 
+/* The block at @p has got another size where it is: who keeps accounts sees a new one. */
+static noinline __cold void chaos_trace_resize(struct chaos_heap *heap, void *p,
+					       size_t usable, size_t size, gfp_t gfp,
+					       unsigned long caller)
+{
+	trace_free(caller, p, usable, heap);
+	chaos_trace_alloc(heap, p, size, gfp, caller);
+}
+
 static void *chaos_do_realloc(struct chaos_heap *heap, const void *old,
 			      size_t size, gfp_t gfp, unsigned long caller)
 {
 	struct chaos_block block;
 	void *p = (void *)old;
+	size_t usable;
 
 	if (ZERO_OR_NULL_PTR(old))
 		return chaos_alloc_slow(heap, size, CHAOS_MIN_ALIGN, gfp, caller);
@@ -1064,12 +1160,15 @@ static void *chaos_do_realloc(struct chaos_heap *heap, const void *old,
 		return ZERO_SIZE_PTR;
 	}
 	might_alloc(gfp);
-	if (chaos_gfp_refused(heap, gfp, caller) ||
+	if (chaos_gfp_refused(heap, size, CHAOS_MIN_ALIGN, gfp, caller) ||
 	    !chaos_query(heap, old, &block, caller))
 		return NULL;
+	usable = block.size;
 	chaos_mend(heap, p, &block, caller);
 	if (!chaos_resize(heap, p, size, block.size, gfp))
 		p = chaos_move(heap, p, &block, size, gfp, caller);
+	if (p == old && chaos_is_traced(heap))
+		chaos_trace_resize(heap, p, usable, size, gfp, caller);
 	if (p && gfp & __GFP_ZERO)
 		chaos_clear(heap, p, min(size, block.size));
 	return p;
@@ -1104,13 +1203,14 @@ static size_t chaos_take_bulk(struct chaos_heap *heap, size_t size, gfp_t gfp,
 {
 	size_t got, i;
 
-	if (!heap->engine->alloc_bulk || chaos_is_hardened(heap) ||
-	    chaos_loses_align(heap, size) || READ_ONCE(heap->deferred_free) ||
+	if (!heap->engine->alloc_bulk || chaos_is_watched(heap) ||
+	    (heap->engine->natural && !chaos_is_plain(heap, size)) ||
+	    READ_ONCE(heap->deferred_free) ||
 	    chaos_faults_armed() ||
 	    gfp & CHAOS_GFP_REFUSED || !size || size > CHAOS_SIZE_MAX)
 		return 0;
 	preempt_disable();
-	got = heap->engine->alloc_bulk(heap, chaos_engine_size(heap, size),
+	got = heap->engine->alloc_bulk(heap, chaos_plain_size(heap, size),
 				       min_t(size_t, n, CHAOS_BULK_BATCH), p);
 	preempt_enable();
 	for (i = 0; i < got && (CHAOS_SAN || gfp & __GFP_ZERO); i++) {
@@ -1156,7 +1256,7 @@ static void chaos_do_free_bulk(struct chaos_heap *heap, size_t n, void **p,
 	size_t i = 0;
 
 	while (i < n) {
-		if (!heap->engine->free_bulk || chaos_is_hardened(heap) ||
+		if (!heap->engine->free_bulk || chaos_is_watched(heap) ||
 		    chaos_san_must_defer() || chaos_san_any_waiting(heap))
 			chaos_do_free(heap, p[i++], caller);
 		else

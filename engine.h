@@ -164,6 +164,7 @@ extern const struct chaos_engine chaos_evl_engine;
 
 struct mi_theap;
 struct chaos_busy;
+struct chaos_latencies;
 struct dentry;
 
 /**
@@ -192,13 +193,14 @@ struct chaos_options {
  * @theaps: mimalloc's per-CPU heaps, here so that its fast path finds them
  *	with one load; constant
  * @fast_max: requests up to this size may take the engine's fast path; 0 when each
- *	allocation has to be seen: a hook is set, or blocks carry canaries
+ *	allocation has to be seen: a hook is set, or @watch
  * @slow_gfp: what else keeps a request off it; beside @fast_max to be loaded with it
  * @main_pool: the largest pool, if blocks may be freed without being looked at
  *	first, else one without memory.  Where most blocks are: to find that a block
  *	is in it takes less than the map does.  Changes under @mutex; a pool that was
  *	it stays for a grace period.
  * @priv: the engine's own state; constant
+ * @watch: who has to see each call, see watch.h; changes under @mutex
  * @hardening: 0, 1 or 2; constant
  * @redzone: bytes behind each block that are poisoned in KASAN kernels; constant
  * @secret: what canaries are made with; constant
@@ -240,6 +242,7 @@ struct chaos_options {
  * @collects: how often that was done; under @mutex
  * @san: what the sanitizers need
  * @node_in_heaps: in the list of all heaps
+ * @latencies: how long its calls took, or NULL: nobody has asked yet
  * @dir: its folder in debugfs, or NULL
  * @name: for reports
  */
@@ -250,6 +253,7 @@ struct chaos_heap {
 	gfp_t slow_gfp;
 	struct chaos_pool *main_pool;
 	void *priv;
+	unsigned int watch;
 	unsigned int hardening;
 	size_t redzone;
 	unsigned long secret;
@@ -293,6 +297,7 @@ struct chaos_heap {
 	unsigned long collects;
 	struct chaos_san san;
 	struct list_head node_in_heaps;
+	struct chaos_latencies *latencies;
 	struct dentry *dir;
 	char name[CHAOS_NAME_LEN];
 };

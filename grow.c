@@ -40,7 +40,10 @@
 #include "engine.h"
 #include "fault.h"
 #include "grow.h"
+#include "harden.h"
 #include "heap.h"
+#include "trace.h"
+#include "watch.h"
 
 /* How long a caller that may block waits for what other CPUs sit on. */
 #define CHAOS_COLLECT_TIMEOUT	(HZ / 10)
@@ -158,16 +161,14 @@ void chaos_update_low_mark(struct chaos_heap *heap, bool failed)
 	WRITE_ONCE(heap->low_mark, mark);
 }
 
-/*
- * What is freed in NMI with kmemleak, and canaries, have to be seen first; and only
- * mimalloc has a fast path.
- */
+/* Who has to see each free has none; and only mimalloc has a fast path. */
 static void chaos_choose_main_pool(struct chaos_heap *heap)
 {
 	struct chaos_pool *pool, *best = &chaos_no_pool;
 
 	lockdep_assert_held(&heap->mutex);
-	if (heap->theaps && heap->hardening < 2 && !CHAOS_SAN_KMEMLEAK)
+	/* kmemleak: what is freed in NMI has to be seen first. */
+	if (heap->theaps && !chaos_is_watched(heap) && !CHAOS_SAN_KMEMLEAK)
 		list_for_each_entry(pool, &heap->pools, node)
 			if (pool->size > best->size)
 				best = pool;
@@ -177,7 +178,31 @@ static void chaos_choose_main_pool(struct chaos_heap *heap)
 		smp_store_release(&chaos_default_pool, best); /* likewise */
 }
 
-int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
+/* Every allocation passes chaos_alloc_slow() if it has to be seen. */
+static void chaos_set_fast_max(struct chaos_heap *heap)
+{
+	bool seen = READ_ONCE(heap->deferred_free) || chaos_is_watched(heap);
+	size_t max = min_t(size_t, heap->engine->fast_max, U32_MAX);
+
+	WRITE_ONCE(heap->fast_max, seen ? 0 : max - chaos_redzone(heap));
+}
+
+void chaos_choose_paths(struct chaos_heap *heap)
+{
+	chaos_set_fast_max(heap);
+	chaos_choose_main_pool(heap);
+}
+
+void chaos_watch(struct chaos_heap *heap, unsigned int bits, bool on)
+{
+	unsigned int noio = chaos_heap_lock(heap);
+
+	WRITE_ONCE(heap->watch, on ? heap->watch | bits : heap->watch & ~bits);
+	chaos_choose_paths(heap);
+	chaos_heap_unlock(heap, noio);
+}
+
+int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool, enum chaos_grow why)
 {
 	int err;
 
@@ -195,6 +220,7 @@ int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	heap->nr_pools++;
 	heap->pool_bytes += pool->size;
 	chaos_choose_main_pool(heap);
+	trace_grow(heap, pool->size, pool->nid, why);
 	return 0;
 }
 
@@ -210,10 +236,12 @@ int chaos_new_pool(struct chaos_heap *heap, size_t size, gfp_t gfp)
 {
 	int node = chaos_node_for(heap, numa_mem_id());
 
-	return chaos_add_pool(heap, chaos_pool_create(heap, size, gfp, node));
+	return chaos_add_pool(heap, chaos_pool_create(heap, size, gfp, node),
+			      CHAOS_GROW_CREATE);
 }
 
-static int chaos_grow_by(struct chaos_heap *heap, size_t size, int node)
+static int chaos_grow_by(struct chaos_heap *heap, size_t size, int node,
+			 enum chaos_grow why)
 {
 	gfp_t gfp = GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY;
 	struct chaos_pool *pool = chaos_pool_create(heap, size, gfp, node);
@@ -221,7 +249,7 @@ static int chaos_grow_by(struct chaos_heap *heap, size_t size, int node)
 
 	if (!IS_ERR(pool))
 		pool->grown = true;
-	err = chaos_add_pool(heap, pool);
+	err = chaos_add_pool(heap, pool, why);
 	if (err)
 		return err;
 	atomic_long_inc(&heap->grows);
@@ -234,7 +262,8 @@ static int chaos_grow_by(struct chaos_heap *heap, size_t size, int node)
  * Grow by the growth step, or by @need bytes if that is more, as far as max_size
  * allows.  If so much memory is not to be had, @need will do.
  */
-static int chaos_grow_locked(struct chaos_heap *heap, size_t need, int nid)
+static int chaos_grow_locked(struct chaos_heap *heap, size_t need, int nid,
+			     enum chaos_grow why)
 {
 	size_t step = READ_ONCE(heap->options.growth_step) ?: heap->pool_bytes;
 	size_t room = chaos_room(heap), want;
@@ -245,9 +274,9 @@ static int chaos_grow_locked(struct chaos_heap *heap, size_t need, int nid)
 	want = max(need, ALIGN(min(step, room), CHAOS_UNIT_SIZE));
 	if (!room || want > room)
 		return -ENOSPC;
-	err = chaos_grow_by(heap, want, node);
+	err = chaos_grow_by(heap, want, node, why);
 	if (err && want > need)
-		err = chaos_grow_by(heap, need, node);
+		err = chaos_grow_by(heap, need, node, why);
 	return err;
 }
 
@@ -267,7 +296,7 @@ bool chaos_grow_for(struct chaos_heap *heap, size_t size, size_t align,
 	noio = chaos_heap_lock(heap);
 	if (atomic_long_read(&heap->grows) == grows)
 		err = chaos_grow_locked(heap, ALIGN(need, CHAOS_UNIT_SIZE),
-					numa_mem_id());
+					numa_mem_id(), CHAOS_GROW_REQUEST);
 	chaos_update_low_mark(heap, err);
 	chaos_heap_unlock(heap, noio);
 	return !err;
@@ -286,7 +315,8 @@ static void chaos_grow_work(struct work_struct *work)
 
 	if (chaos_is_low(heap))
 		err = chaos_fails(CHAOS_FAULT_WORKER, 0) ? -ENOMEM :
-		      chaos_grow_locked(heap, CHAOS_UNIT_SIZE, READ_ONCE(heap->need_node));
+		      chaos_grow_locked(heap, CHAOS_UNIT_SIZE, READ_ONCE(heap->need_node),
+					CHAOS_GROW_WORKER);
 	chaos_update_low_mark(heap, err);
 	chaos_heap_unlock(heap, noio);
 	if (err && heap->theaps)
@@ -373,6 +403,7 @@ static bool chaos_return_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 	atomic_long_inc(&heap->returns);
 	atomic_long_add(pool->size, &chaos_leaving);
 	chaos_choose_main_pool(heap);
+	trace_shrink(heap, pool->size, pool->nid);
 	chaos_pool_withdraw(pool);
 	INIT_RCU_WORK(&pool->free_work, chaos_free_work);
 	queue_rcu_work(chaos_free_wq, &pool->free_work);	/* model: pool-grace */
@@ -716,10 +747,38 @@ void chaos_grow_exit(struct chaos_heap *heap)
 		chaos_flush_returns();
 }
 
+/* How many of the tracepoints alloc and free have listeners; under chaos_heaps_mutex. */
+static unsigned int chaos_tracers;
+
+static void chaos_trace_heaps(int by)
+{
+	struct chaos_heap *heap;
+
+	mutex_lock(&chaos_heaps_mutex);
+	chaos_tracers += by;
+	list_for_each_entry(heap, &chaos_heaps, node_in_heaps)
+		chaos_watch(heap, CHAOS_WATCH_TRACE, chaos_tracers);
+	mutex_unlock(&chaos_heaps_mutex);
+}
+
+/* From the kernel, which may do so before the module's first line, or after its last. */
+int chaos_trace_begin(void)
+{
+	chaos_trace_heaps(1);
+	return 0;
+}
+
+void chaos_trace_end(void)
+{
+	chaos_trace_heaps(-1);
+}
+
 void chaos_heaps_add(struct chaos_heap *heap)
 {
 	mutex_lock(&chaos_heaps_mutex);
 	list_add_tail(&heap->node_in_heaps, &chaos_heaps);
+	if (chaos_tracers)
+		chaos_watch(heap, CHAOS_WATCH_TRACE, true);
 	mutex_unlock(&chaos_heaps_mutex);
 }
 

@@ -9,6 +9,7 @@
 #include <linux/workqueue.h>
 
 #include "engine.h"
+#include "watch.h"
 
 unsigned int chaos_heap_lock(struct chaos_heap *heap);
 void chaos_heap_unlock(struct chaos_heap *heap, unsigned int noio);
@@ -17,7 +18,7 @@ void chaos_heap_unlock_cpus(struct chaos_heap *heap, unsigned int noio);
 
 size_t chaos_pool_limit(void);
 void chaos_update_low_mark(struct chaos_heap *heap, bool failed);
-int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool);
+int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool, enum chaos_grow why);
 int chaos_new_pool(struct chaos_heap *heap, size_t size, gfp_t gfp);
 bool chaos_grow_for(struct chaos_heap *heap, size_t size, size_t align,
 		    long grows);

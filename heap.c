@@ -27,6 +27,7 @@
 #include "options.h"
 #include "sanitize.h"
 #include "see.h"
+#include "watch.h"
 
 #define CHAOS_POOL_MIN		CHAOS_UNIT_SIZE
 #define CHAOS_POOL_DEFAULT	(16UL << 20)
@@ -65,7 +66,7 @@ int chaos_heap_add_pool(struct chaos_heap *heap, void *mem, size_t size)
 
 	heap = chaos_heap_or_default(heap);
 	noio = chaos_heap_lock(heap);
-	err = chaos_add_pool(heap, chaos_pool_adopt(heap, mem, size));
+	err = chaos_add_pool(heap, chaos_pool_adopt(heap, mem, size), CHAOS_GROW_CLIENT);
 	chaos_update_low_mark(heap, false);
 	chaos_heap_unlock(heap, noio);
 	return err;
@@ -253,15 +254,6 @@ int chaos_heap_get_option(struct chaos_heap *heap, enum chaos_option option,
 }
 EXPORT_SYMBOL_GPL(chaos_heap_get_option);
 
-/* Every allocation passes chaos_alloc_slow() if it has to be seen. */
-static void chaos_set_fast_max(struct chaos_heap *heap)
-{
-	bool seen = heap->deferred_free || heap->hardening > 1;
-	size_t max = min_t(size_t, heap->engine->fast_max, U32_MAX);
-
-	WRITE_ONCE(heap->fast_max, seen ? 0 : max - chaos_redzone(heap));
-}
-
 /* Heartbeats that are on their way to the old hook are not for the new one. */
 static bool chaos_try_hook(struct chaos_heap *heap, chaos_deferred_free fn,
 			   void *arg)
@@ -272,7 +264,6 @@ static bool chaos_try_hook(struct chaos_heap *heap, chaos_deferred_free fn,
 	heap->deferred_arg = arg;
 	heap->heard = atomic64_read(&heap->heartbeat);
 	atomic64_set(&heap->ticks, 0);
-	chaos_set_fast_max(heap);
 	atomic_set_release(&heap->in_deferred, 0);
 	return true;
 }
@@ -302,10 +293,15 @@ static bool chaos_try_hook(struct chaos_heap *heap, chaos_deferred_free fn,
 int chaos_register_deferred_free(struct chaos_heap *heap,
 				 chaos_deferred_free fn, void *arg)
 {
+	unsigned int noio;
+
 	heap = chaos_heap_or_default(heap);
-	/* Not under a spinlock: the hook may run for long. */
+	/* Not under a lock: the hook may run for long. */
 	while (!chaos_try_hook(heap, fn, arg))
 		schedule_timeout_uninterruptible(1);
+	noio = chaos_heap_lock(heap);
+	chaos_choose_paths(heap);
+	chaos_heap_unlock(heap, noio);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(chaos_register_deferred_free);
@@ -358,11 +354,13 @@ static int chaos_first_pools(struct chaos_heap *heap,
 
 	if (params->mem)
 		err = chaos_add_pool(heap, chaos_pool_adopt(heap, params->mem,
-							    params->mem_size));
+							    params->mem_size),
+				     CHAOS_GROW_CREATE);
 	if (!err && params->pool_size)
 		err = chaos_new_pool(heap, params->pool_size,
 				     GFP_KERNEL | __GFP_NOWARN);
 	chaos_update_low_mark(heap, false);
+	chaos_choose_paths(heap);
 	chaos_heap_unlock(heap, noio);
 	return err;
 }
@@ -393,7 +391,7 @@ static struct chaos_heap *chaos_heap_new(const struct chaos_heap_params *params,
 	chaos_san_heap_init(heap);
 	heap->slow_gfp = CHAOS_GFP_REFUSED | __GFP_ZERO;
 	heap->main_pool = &chaos_no_pool;
-	chaos_set_fast_max(heap);
+	heap->watch = heap->hardening > 1 ? CHAOS_WATCH_BLOCKS : 0;
 	return heap;
 }
 
@@ -415,6 +413,7 @@ static void chaos_heap_release(struct chaos_heap *heap)
 		chaos_pool_free(pool);
 	}
 	heap->engine->exit(heap);
+	chaos_latency_exit(heap);
 	chaos_harden_exit(heap);
 	mutex_destroy(&heap->mutex);
 	kfree(heap);
@@ -573,14 +572,17 @@ static int __init chaos_create_default(void)
 		.node = NUMA_NO_NODE,
 	};
 	struct chaos_heap *heap = chaos_heap_create(&params);
+	unsigned int noio;
 
 	if (IS_ERR(heap)) {
 		pr_err("no default heap: %pe for pool_size=%zu\n", heap,
 		       pool_size);
 		return PTR_ERR(heap);
 	}
+	noio = chaos_heap_lock(heap);
 	chaos_default = heap;
-	chaos_default_pool = heap->main_pool;
+	chaos_choose_paths(heap);
+	chaos_heap_unlock(heap, noio);
 	chaos_select_default(heap->engine);
 	chaos_options_attach(heap);
 	return 0;

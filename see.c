@@ -27,11 +27,13 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 
 #include "compat.h"
 #include "engine.h"
 #include "grow.h"
 #include "see.h"
+#include "watch.h"
 
 /* ---------------------------------- stats --------------------------------- */
 
@@ -350,6 +352,81 @@ static int chaos_check_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(chaos_check);
 
+/* --------------------------------- latency -------------------------------- */
+
+/* The most ns that are counted with those of bucket @i. */
+static u64 chaos_latency_end_of(unsigned int i)
+{
+	return i ? U64_MAX >> (64 - i) : 0;
+}
+
+static void chaos_latency_print(struct seq_file *m, const struct chaos_latency *sum)
+{
+	unsigned int i;
+
+	for (i = 0; i < CHAOS_LATENCIES; i++) {
+		const u64 *calls = sum->calls[i];
+
+		if (calls[CHAOS_CALL_ALLOC] || calls[CHAOS_CALL_FREE])
+			seq_printf(m, "%llu %llu %llu %llu\n",
+				   i ? chaos_latency_end_of(i - 1) + 1 : 0,
+				   chaos_latency_end_of(i), calls[CHAOS_CALL_ALLOC],
+				   calls[CHAOS_CALL_FREE]);
+	}
+}
+
+static int chaos_latency_show(struct seq_file *m, void *unused)
+{
+	unsigned long max[CHAOS_CALLS];
+	struct chaos_latency *sum;
+
+	sum = chaos_meta_alloc(sizeof(*sum), NUMA_NO_NODE);
+	if (!sum)
+		return -ENOMEM;
+	chaos_latency_read(m->private, sum, max);
+	seq_puts(m, "ns_from ns_to allocs frees\n");
+	chaos_latency_print(m, sum);
+	seq_printf(m, "max %lu %lu\n", max[CHAOS_CALL_ALLOC], max[CHAOS_CALL_FREE]);
+	kvfree(sum);
+	return 0;
+}
+
+static int chaos_latency_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, chaos_latency_show, inode->i_private);
+}
+
+static ssize_t chaos_latency_write(struct file *file, const char __user *text, size_t n,
+				   loff_t *pos)
+{
+	struct seq_file *m = file->private_data;
+	char word[8] = "";
+	int err = 0;
+
+	if (n >= sizeof(word))
+		return -EINVAL;
+	if (copy_from_user(word, text, n))
+		return -EFAULT;
+	if (sysfs_streq(word, "1"))
+		err = chaos_latency_on(m->private);
+	else if (sysfs_streq(word, "0"))
+		chaos_latency_off(m->private);
+	else if (sysfs_streq(word, "reset"))
+		chaos_latency_reset(m->private);
+	else
+		err = -EINVAL;
+	return err ?: n;
+}
+
+static const struct file_operations chaos_latency_fops = {
+	.owner		= THIS_MODULE,
+	.open		= chaos_latency_open,
+	.read		= seq_read,
+	.write		= chaos_latency_write,
+	.llseek		= seq_lseek,
+	.release	= single_release,
+};
+
 /* --------------------------------- folders -------------------------------- */
 
 /* /sys/kernel/debug/chaos_alloc, NULL, or an error pointer */
@@ -393,6 +470,7 @@ void chaos_see_add(struct chaos_heap *heap)
 	debugfs_create_file("classes", 0400, dir, heap, &chaos_classes_fops);
 	debugfs_create_file("map", 0400, dir, heap, &chaos_map_fops);
 	debugfs_create_file("check", 0400, dir, heap, &chaos_check_fops);
+	debugfs_create_file("latency", 0600, dir, heap, &chaos_latency_fops);
 }
 
 void chaos_see_remove(struct chaos_heap *heap)

@@ -51,7 +51,7 @@ rules()
 	shared mi_alloc_single: a block with a page of its own
 	shared mi_page_inherit: the free made us the owner of the page
 	shared chaos_take_hardened: hardening 2: the block gets a canary
-	shared chaos_free_slow: hardening 2: the canary is looked at, the block poisoned
+	shared chaos_free_looked: hardening 2: the canary is looked at, the block poisoned
 
 	cold mi_abandon_this_cpu: there are no slices left: masks interrupts to let pages go
 	cold tlsf_op_alloc: another engine, which has a lock; a static branch keeps it away
@@ -69,6 +69,8 @@ rules()
 	cold mi_chain_push_each: somebody freed one of these at the same time: one push each
 	cold chaos_report: reports misuse
 	cold chaos_gfp_warn: reports a gfp that cannot be honoured
+	cold chaos_alloc_seen: somebody traces or times this heap's calls
+	cold chaos_free_seen: the same
 	cold chaos_heartbeat: counts for the client's hook, and runs it, if there is one
 	cold chaos_clear: looks the block's size up; for __GFP_ZERO only
 	cold chaos_wake_grower: memory gets low: an irq_work, for the worker that grows the heap

@@ -30,11 +30,14 @@ checkpatch_files()
 }
 
 # compat.h is the one file that names kernel versions and stands in for macros
-# that are not there: that is what it is for.  The harness has CPUs by number and libc's
-# names; its headers are the other side of what checkpatch wants to see used.
+# that are not there: that is what it is for.  Tracepoints have a form of their own.  The
+# harness has CPUs by number and libc's names; its headers are the other side of what
+# checkpatch wants to see used.
 checkpatch()
 {
-	c_files | grep -vE '/compat\.h$|/tools/host/' | checkpatch_files &&
+	c_files | grep -vE '/compat\.h$|^\./trace\.h$|/tools/host/' | checkpatch_files &&
+		echo trace.h | checkpatch_files --ignore \
+			OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT &&
 		echo compat.h | checkpatch_files --ignore \
 			LINUX_VERSION_CODE,CONSTANT_COMPARISON,EXPORT_SYMBOL,MACRO_ARG_UNUSED &&
 		find tools/host -maxdepth 1 -name '*.[ch]' | checkpatch_files --ignore \

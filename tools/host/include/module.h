@@ -130,6 +130,14 @@ int kstrtouint(const char *s, unsigned int base, unsigned int *res);
 unsigned long long memparse(const char *s, char **end);
 #define sysfs_emit(buffer, ...)		snprintf(buffer, 4096, __VA_ARGS__)
 
+/* Nobody listens to tracepoints. */
+#define TP_PROTO(...)			__VA_ARGS__
+#define TRACE_EVENT(name, proto, ...)					\
+static inline void trace_##name(proto) {}				\
+static inline bool trace_##name##_enabled(void) { return false; }
+#define TRACE_EVENT_FN			TRACE_EVENT
+#define TRACE_DEFINE_ENUM(value)	static_assert((value) >= 0)
+
 /* What goes with a device; there is none. */
 struct device;
 
