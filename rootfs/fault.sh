@@ -107,10 +107,12 @@ kernel_too()
 
 # --- all at once ------------------------------------------------------------------
 
+# Somebody looks on, and finds half of it missing.
 one_in_ten()
 {
 	sleep 1
 	arm 10
+	watch_all
 }
 
 # faulty ALLOCATOR: the torture test, while one in ten of everything that can fail does

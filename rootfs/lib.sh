@@ -45,6 +45,7 @@ log_since()
 
 # --- torture --------------------------------------------------------------------
 
+watcher=
 TORTURE_RESULT=/sys/module/chaos_torture/parameters/result
 
 # torture_outcome: of a run, when it is over
@@ -72,11 +73,36 @@ torture()
 		got=$(torture_outcome)
 		[ "$got" = "$wanted" ] || fail "$got" || ok=1
 		rmmod chaos_torture || fail "rmmod chaos_torture failed" || ok=1
+		# Who reads a file keeps the module.
+		[ -z "$watcher" ] || wait "$watcher"
 	else
 		fail "chaos_torture.ko does not load" || ok=1
 	fi
 	rmmod chaos_alloc || fail "rmmod failed" || ok=1
 	return "$ok"
+}
+
+# --- a look inside --------------------------------------------------------------
+
+HEAPS=/sys/kernel/debug/chaos_alloc
+TRACING=/sys/kernel/tracing
+[ -d "$TRACING/events" ] || mount -t tracefs tracefs "$TRACING" 2>/dev/null
+
+# watch_all: read all heaps' files, time their calls and trace them, on and off, until
+# chaos_torture.ko goes
+watch_all()
+{
+	events=$TRACING/events/chaos_alloc/enable
+	while [ -d /sys/module/chaos_torture ]; do
+		for on in 1 0; do
+			[ ! -w "$events" ] || echo "$on" >"$events"
+			for folder in "$HEAPS"/*/; do
+				echo "$on" >"$folder/latency"
+				cat "$folder"/* >/dev/null
+			done
+		done
+	done 2>/dev/null &
+	watcher=$!
 }
 
 # --- CPUs ---------------------------------------------------------------------

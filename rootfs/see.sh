@@ -1,0 +1,148 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+# shellcheck disable=SC2317  # run_suite calls the cases
+#
+# What root sees of the heaps in debugfs and tracefs, for kernels as distributions have
+# them: the files, the events of a client that does a known number of calls, and both
+# while heaps come and go. What the files say is compared with a heap by the KUnit suites
+# chaos_see and chaos_trace.
+
+. /chaos/lib.sh
+
+# with_module CASE PARAMETER...: CASE is run with the module loaded
+with_module()
+{
+	run=$1
+	shift
+	insmod /modules/chaos_alloc.ko "$@" || fail "chaos_alloc.ko does not load" || return
+	ok=0
+	"$run" || ok=1
+	rmmod chaos_alloc || fail "rmmod failed" || ok=1
+	return "$ok"
+}
+
+# --- the files ------------------------------------------------------------------
+
+# look FILE REGEX: a line of the default heap's file
+look()
+{
+	file=$(echo "$HEAPS"/default-*/"$1")
+	grep -Eq "$2" "$file" || fail "$1 has no line $2"
+}
+
+modes()
+{
+	modes=$(cd "$HEAPS" && find . -exec stat -c '%n %a %u %g' '{}' ';' | sort)
+	[ "$modes" = ". 700 0 0
+./default-1 700 0 0
+./default-1/check 400 0 0
+./default-1/classes 400 0 0
+./default-1/latency 600 0 0
+./default-1/map 400 0 0
+./default-1/stats 400 0 0" ] || fail "$modes"
+}
+
+contents()
+{
+	modes || return
+	look check '^ok$' || return
+	look stats '^name default$' || return
+	look stats "^allocator $allocator\$" || return
+	look stats "^pool_bytes $bytes\$" || return
+	look classes '^block_size live_blocks capacity live_bytes pages page_bytes$' || return
+	look map "^pool 0 $bytes $cell\$" || return
+	cells=$(($(grep -v pool "$HEAPS"/default-1/map | tr -d '\n' | wc -c) / 2))
+	[ "$cells" -eq $((bytes / cell)) ] || fail "$cells cells" || return
+	! cat "$HEAPS"/default-1/* | grep -E '(ffff|0x)[0-9a-f]{8}' | grep -Evq '^[0-9a-f-]+$' ||
+		fail "that looks like an address"
+}
+
+files()
+{
+	allocator=$1 bytes=$((16 << 20)) cell=4096
+	# A larger pool has larger cells.
+	[ "$allocator" != tlsf ] || bytes=$((300 << 20)) cell=8192
+	with_module contents allocator="$1" pool_size="$bytes" max_size=0 || return
+	[ ! -e "$HEAPS" ] || fail "it outlives the module"
+}
+
+# The client calls the default heap once, and gives back what it got; and more than these words
+# cannot be written.
+time_sample()
+{
+	latency=$HEAPS/default-1/latency
+	! echo nonsense >"$latency" || fail "nonsense is accepted" || return
+	! echo 12345678 >"$latency" || fail "it is accepted" || return
+	echo 1 >"$latency" || fail "it cannot be switched on" || return
+	insmod /modules/chaos_sample.ko || fail "chaos_sample.ko does not load" || return
+	rmmod chaos_sample
+	[ "$(awk '/^[0-9]/ { a += $3; f += $4 } END { print a, f }' "$latency")" = '1 1' ] ||
+		fail "not one call of each" || return
+	echo reset >"$latency"
+	[ "$(tail -n 1 "$latency")" = 'max 0 0' ] || fail "it is not reset" || return
+	echo 0 >"$latency"
+}
+
+latency()
+{
+	with_module time_sample allocator="$1"
+}
+
+# --- the events -----------------------------------------------------------------
+
+# events WORD NUMBER: so many lines
+events()
+{
+	n=$(grep -c "$1" /tmp/trace)
+	[ "$n" -eq "$2" ] || fail "$n events $1, not $2"
+}
+
+client()
+{
+	echo >"$TRACING/trace"
+	echo 1 >"$TRACING/events/chaos_alloc/enable" || fail "no events" || return
+	insmod /modules/chaos_sample.ko || fail "chaos_sample.ko does not load" || return
+	echo 0 >"$TRACING/events/chaos_alloc/enable"
+	# While the client is there, its functions have names.
+	cat "$TRACING/trace" >/tmp/trace
+	rmmod chaos_sample
+	events ' alloc: call_site=sample_tick+.* bytes_req=16 .* heap=sample$' 10 || return
+	events ' alloc: call_site=sample_.* bytes_req=262144 .*GFP_KERNEL|__GFP_ZERO.*' 1 || return
+	events ' free: call_site=sample_.* heap=sample$' 11 || return
+	events ' alloc: .* heap=default$' 1 || return
+	events ' free: .* heap=default$' 1 || return
+	events ' grow: heap=sample bytes=1048576 .* why=create$' 1 || return
+	events '[hH].*: alloc: call_site=sample_tick' 10 || return
+	# Nothing more is seen.
+	insmod /modules/chaos_sample.ko
+	rmmod chaos_sample
+	cat "$TRACING/trace" >/tmp/trace
+	events ' alloc: ' 12
+}
+
+trace()
+{
+	with_module client allocator="$1"
+}
+
+# The module goes while its events are on, and comes back: they are off again.
+unload()
+{
+	insmod /modules/chaos_alloc.ko || fail "chaos_alloc.ko does not load" || return
+	echo 1 >"$TRACING/events/chaos_alloc/enable"
+	rmmod chaos_alloc || fail "rmmod failed" || return
+	[ ! -e "$TRACING/events/chaos_alloc" ] || fail "the events outlive the module" || return
+	with_module true || return
+}
+
+# --- all at once ------------------------------------------------------------------
+
+watch()
+{
+	torture success watch_all "$1" seconds=1 onoff=0 pressure=0
+}
+
+failed=0
+run_suite chaos_inside "$(each files) $(each latency) $(each trace) unload $(each watch)"
+exit "$failed"
