@@ -35,6 +35,7 @@
 #include "tlsf.h"
 #include "tlsf_core.h"
 #include "trace.h"
+#include "track.h"
 #include "watch.h"
 
 /* --------------------------------- reports -------------------------------- */
@@ -169,7 +170,7 @@ static __always_inline void *chaos_engine_alloc(struct chaos_heap *heap,
 	return p;
 }
 
-/* What the engine is asked for when the client of a heap without canaries wants @size. */
+/* What the engine is asked for when the client of a heap without trailers wants @size. */
 static __always_inline size_t chaos_plain_size(const struct chaos_heap *heap,
 					       size_t size)
 {
@@ -182,8 +183,8 @@ static __always_inline size_t chaos_plain_size(const struct chaos_heap *heap,
 static __always_inline size_t chaos_engine_size(const struct chaos_heap *heap,
 						size_t size)
 {
-	if (chaos_is_hardened(heap))
-		return chaos_harden_size(size);
+	if (chaos_has_trailer(heap))
+		return size + heap->trailer;
 	return chaos_plain_size(heap, size);
 }
 
@@ -191,7 +192,7 @@ static __always_inline size_t chaos_engine_size(const struct chaos_heap *heap,
 static __always_inline bool chaos_loses_align(const struct chaos_heap *heap,
 					      size_t size)
 {
-	return (chaos_redzone(heap) || chaos_is_hardened(heap)) &&
+	return (chaos_redzone(heap) || chaos_has_trailer(heap)) &&
 	       heap->engine->natural && is_power_of_2(size);
 }
 
@@ -214,17 +215,25 @@ static __always_inline bool chaos_is_plain(const struct chaos_heap *heap,
 	return !chaos_redzone(heap) || !is_power_of_2(size);
 }
 
-/* The block at @p has got its size from the engine: write its canary. */
-static void chaos_harden_block(struct chaos_heap *heap, void *p, size_t size)
+/*
+ * The block at @p has got its size from the engine: write its canary and its origin,
+ * if it is to have one.  But see chaos_harden_lay().
+ */
+static void chaos_lay_trailer(struct chaos_heap *heap, void *p, size_t size, gfp_t gfp,
+			      unsigned long caller)
 {
 	struct chaos_block block;
 
-	if (chaos_look_up(heap, p, &block) == CHAOS_OK)
+	if (chaos_look_up(heap, p, &block) != CHAOS_OK || block.size < size + heap->trailer)
+		return;
+	if (chaos_is_hardened(heap))
 		chaos_harden_lay(heap, p, block.size, size);
+	if (chaos_is_tracked(heap))
+		chaos_track_lay(heap, p, block.size, gfp, caller);
 }
 
-static noinline void *chaos_take_hardened(struct chaos_heap *heap, size_t size,
-					  size_t align)
+static noinline void *chaos_take_trailed(struct chaos_heap *heap, size_t size,
+					 size_t align, gfp_t gfp, unsigned long caller)
 {
 	void *p;
 
@@ -232,17 +241,17 @@ static noinline void *chaos_take_hardened(struct chaos_heap *heap, size_t size,
 	p = chaos_engine_alloc(heap, chaos_engine_size(heap, size),
 			       chaos_engine_align(heap, size, align));
 	if (p)
-		chaos_harden_block(heap, p, size);
+		chaos_lay_trailer(heap, p, size, gfp, caller);
 	chaos_harden_end(heap);
 	return p;
 }
 
 /* A block that the client can have @size bytes of, or NULL. */
 static __always_inline void *chaos_take(struct chaos_heap *heap, size_t size,
-					size_t align)
+					size_t align, gfp_t gfp, unsigned long caller)
 {
-	if (chaos_is_hardened(heap))
-		return chaos_take_hardened(heap, size, align);
+	if (chaos_has_trailer(heap))
+		return chaos_take_trailed(heap, size, align, gfp, caller);
 	return chaos_engine_alloc(heap, chaos_engine_size(heap, size),
 				  chaos_engine_align(heap, size, align));
 }
@@ -284,7 +293,8 @@ static noinline void chaos_force_hook(struct chaos_heap *heap)
 
 /* The engine has nothing: may the caller wait for more? */
 static noinline void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
-					   size_t align, gfp_t gfp)
+					   size_t align, gfp_t gfp,
+					   unsigned long caller)
 {
 	size_t need = chaos_engine_size(heap, size);
 	size_t need_align = chaos_engine_align(heap, size, align);
@@ -296,13 +306,13 @@ static noinline void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
 	do {
 		/* The engine's lock orders what was added before the count. */
 		grows = atomic_long_read(&heap->grows);
-		p = chaos_take(heap, size, align);
+		p = chaos_take(heap, size, align, gfp, caller);
 	} while (!p && chaos_grow_for(heap, need, need_align, grows));
 	/* Only mimalloc's CPUs keep something. */
 	if (p || !heap->theaps)
 		return p;
 	chaos_collect_wait(heap);
-	return chaos_take(heap, size, align);
+	return chaos_take(heap, size, align, gfp, caller);
 }
 
 static noinline __cold void chaos_failed(struct chaos_heap *heap, size_t size,
@@ -339,7 +349,7 @@ static noinline void *chaos_alloc_starved(struct chaos_heap *heap, size_t size,
 	might_alloc(gfp);
 	if (READ_ONCE(heap->deferred_free))
 		chaos_force_hook(heap);
-	p = chaos_alloc_blocking(heap, size, align, gfp);
+	p = chaos_alloc_blocking(heap, size, align, gfp, caller);
 	if (!p) {
 		chaos_failed(heap, size, align, gfp, caller);
 		return NULL;
@@ -369,7 +379,7 @@ static __always_inline void *chaos_alloc_unseen(struct chaos_heap *heap, size_t 
 		return NULL;
 	}
 
-	p = chaos_take(heap, size, align);
+	p = chaos_take(heap, size, align, gfp, caller);
 	if (unlikely(!p))
 		return chaos_alloc_starved(heap, size, align, gfp, caller);
 	if (gfp & __GFP_ZERO)
@@ -1035,8 +1045,8 @@ EXPORT_SYMBOL_GPL(chaos_usable_size);
 
 /* ------------------------------ reallocation ------------------------------ */
 
-static noinline bool chaos_resize_hardened(struct chaos_heap *heap, void *p,
-					   size_t size)
+static noinline bool chaos_resize_trailed(struct chaos_heap *heap, void *p, size_t size,
+					  gfp_t gfp, unsigned long caller)
 {
 	bool done;
 
@@ -1046,14 +1056,14 @@ static noinline bool chaos_resize_hardened(struct chaos_heap *heap, void *p,
 				    chaos_engine_size(heap, size));
 	preempt_enable();
 	if (done)
-		chaos_harden_block(heap, p, size);
+		chaos_lay_trailer(heap, p, size, gfp, caller);
 	chaos_harden_end(heap);
 	return done;
 }
 
 /* In place; of the block's bytes, the client has had @old_size. */
 static bool chaos_resize(struct chaos_heap *heap, void *p, size_t size,
-			 size_t old_size, gfp_t gfp)
+			 size_t old_size, gfp_t gfp, unsigned long caller)
 {
 	bool done;
 
@@ -1062,8 +1072,8 @@ static bool chaos_resize(struct chaos_heap *heap, void *p, size_t size,
 	/* What is cut off may be somebody else's at once. */
 	if (size <= old_size)
 		chaos_san_resize(heap, p, size, gfp);
-	if (chaos_is_hardened(heap)) {
-		done = chaos_resize_hardened(heap, p, size);
+	if (chaos_has_trailer(heap)) {
+		done = chaos_resize_trailed(heap, p, size, gfp, caller);
 	} else {
 		preempt_disable();
 		done = heap->engine->resize(heap, chaos_pool_of(p), p,
@@ -1080,12 +1090,13 @@ static bool chaos_resize(struct chaos_heap *heap, void *p, size_t size,
  * usable bytes may still be more than was asked for before, and in NMIs nobody has told
  * KASAN yet.
  */
-static void *chaos_keep(struct chaos_heap *heap, void *p, size_t size)
+static void *chaos_keep(struct chaos_heap *heap, void *p, size_t size, gfp_t gfp,
+			unsigned long caller)
 {
 	chaos_san_expose(heap, p, size);
-	if (chaos_is_hardened(heap)) {
+	if (chaos_has_trailer(heap)) {
 		chaos_harden_begin(heap);
-		chaos_harden_block(heap, p, size);
+		chaos_lay_trailer(heap, p, size, gfp, caller);
 		chaos_harden_end(heap);
 	}
 	return p;
@@ -1103,9 +1114,9 @@ static void *chaos_move(struct chaos_heap *heap, void *old,
 		if (READ_ONCE(heap->deferred_free))
 			chaos_heartbeat(heap);
 		begun = chaos_latency_begin(heap);
-		p = chaos_take(heap, size, block->align);
+		p = chaos_take(heap, size, block->align, gfp, caller);
 		if (!p)
-			return chaos_keep(heap, old, size);
+			return chaos_keep(heap, old, size, gfp, caller);
 		chaos_latency_end(heap, CHAOS_CALL_ALLOC, begun);
 		chaos_san_alloc(heap, p, size, gfp);
 		if (chaos_is_traced(heap))
@@ -1165,7 +1176,7 @@ static void *chaos_do_realloc(struct chaos_heap *heap, const void *old,
 		return NULL;
 	usable = block.size;
 	chaos_mend(heap, p, &block, caller);
-	if (!chaos_resize(heap, p, size, block.size, gfp))
+	if (!chaos_resize(heap, p, size, block.size, gfp, caller))
 		p = chaos_move(heap, p, &block, size, gfp, caller);
 	if (p == old && chaos_is_traced(heap))
 		chaos_trace_resize(heap, p, usable, size, gfp, caller);
@@ -1203,9 +1214,8 @@ static size_t chaos_take_bulk(struct chaos_heap *heap, size_t size, gfp_t gfp,
 {
 	size_t got, i;
 
-	if (!heap->engine->alloc_bulk || chaos_is_watched(heap) ||
-	    (heap->engine->natural && !chaos_is_plain(heap, size)) ||
-	    READ_ONCE(heap->deferred_free) ||
+	if (!heap->engine->alloc_bulk || chaos_is_watched(heap) || chaos_has_trailer(heap) ||
+	    chaos_loses_align(heap, size) || READ_ONCE(heap->deferred_free) ||
 	    chaos_faults_armed() ||
 	    gfp & CHAOS_GFP_REFUSED || !size || size > CHAOS_SIZE_MAX)
 		return 0;

@@ -51,6 +51,23 @@ enum chaos_hardening {
 };
 
 /**
+ * enum chaos_track - what a heap's blocks remember of who allocated them
+ * @CHAOS_TRACK_DEFAULT: as insmod's track= says (nothing if it says nothing)
+ * @CHAOS_TRACK_NONE: nothing
+ * @CHAOS_TRACK_CALLER: the call site.  What is left when a client's module is removed, or
+ *	the heap destroyed, is reported with it.
+ * @CHAOS_TRACK_STACK: the stack, too, unless that was in NMI
+ *
+ * See Documentation/leaks.rst.
+ */
+enum chaos_track {
+	CHAOS_TRACK_DEFAULT,
+	CHAOS_TRACK_NONE,
+	CHAOS_TRACK_CALLER,
+	CHAOS_TRACK_STACK,
+};
+
+/**
  * enum chaos_option - what can be changed while a heap is in use
  * @CHAOS_OPT_WATERMARK: percent of the pools, 0 to 50: with less free than
  *	that, a worker grows the heap, so that atomic callers find memory
@@ -88,6 +105,7 @@ enum chaos_option {
  *	address space.
  * @mem_size: size of @mem in bytes
  * @hardening: the level of defence
+ * @track: whether blocks remember who allocated them
  */
 struct chaos_heap_params {
 	const char *name;
@@ -98,6 +116,7 @@ struct chaos_heap_params {
 	void *mem;
 	size_t mem_size;
 	enum chaos_hardening hardening;
+	enum chaos_track track;
 };
 
 /**

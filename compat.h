@@ -41,6 +41,27 @@ static inline void hrtimer_setup(struct hrtimer *timer,
 #endif
 
 /*
+ * Stacks are saved with flags since 6.8.  (The only one that we use is whether the
+ * depot may allocate.)
+ */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0) && IS_ENABLED(CONFIG_STACKDEPOT)
+#include <linux/stackdepot.h>
+
+#define STACK_DEPOT_FLAG_CAN_ALLOC	1
+
+static inline depot_stack_handle_t
+stack_depot_save_flags(unsigned long *frames, unsigned int n, gfp_t gfp,
+		       unsigned int flags)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	return __stack_depot_save(frames, n, 0, gfp, flags);
+#else
+	return __stack_depot_save(frames, n, gfp, flags);
+#endif
+}
+#endif
+
+/*
  * Shrinkers are made by the kernel since 6.7; before, they were the caller's.
  * Their objects cost no I/O to make again: seeks is 0.
  */

@@ -193,7 +193,7 @@ struct chaos_options {
  * @theaps: mimalloc's per-CPU heaps, here so that its fast path finds them
  *	with one load; constant
  * @fast_max: requests up to this size may take the engine's fast path; 0 when each
- *	allocation has to be seen: a hook is set, or @watch
+ *	allocation has to be seen: a hook is set, blocks have trailers, or @watch
  * @slow_gfp: what else keeps a request off it; beside @fast_max to be loaded with it
  * @main_pool: the largest pool, if blocks may be freed without being looked at
  *	first, else one without memory.  Where most blocks are: to find that a block
@@ -202,9 +202,11 @@ struct chaos_options {
  * @priv: the engine's own state; constant
  * @watch: who has to see each call, see watch.h; changes under @mutex
  * @hardening: 0, 1 or 2; constant
+ * @trailer: bytes behind each block that are ours: its canary, its origin; constant
  * @redzone: bytes behind each block that are poisoned in KASAN kernels; constant
  * @secret: what canaries are made with; constant
  * @busy: who is changing blocks with canaries; NULL if blocks have none
+ * @track: 0, 1 or 2: what blocks remember of who allocated them; constant
  * @options: see there
  * @held: pool bytes taken; see chaos_hold()
  * @peak_held: the highest @held
@@ -255,9 +257,11 @@ struct chaos_heap {
 	void *priv;
 	unsigned int watch;
 	unsigned int hardening;
+	u32 trailer;
 	size_t redzone;
 	unsigned long secret;
 	struct chaos_busy __percpu *busy;
+	unsigned int track;
 	struct chaos_options options;
 
 	atomic_long_t held;

@@ -14,10 +14,10 @@
  * pointer may have found it there just before: it is freed by chaos_free_wq
  * after a grace period.
  *
- * Locks, outermost first: cpus_read_lock(), chaos_heaps_mutex, heap->mutex.  Memory
- * may be allocated under heap->mutex, so reclaim, and with it the shrinker, may be
- * entered with any of the three held: it only tries the two mutexes, allocates
- * nothing and waits for nobody.
+ * Locks, outermost first: cpus_read_lock(), chaos_gone_mutex (see gone.c),
+ * chaos_heaps_mutex, heap->mutex.  Memory may be allocated under each of them, so reclaim,
+ * and with it the shrinker, may be entered with all of them held: it only tries the last
+ * two, allocates nothing and waits for nobody.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -181,7 +181,8 @@ static void chaos_choose_main_pool(struct chaos_heap *heap)
 /* Every allocation passes chaos_alloc_slow() if it has to be seen. */
 static void chaos_set_fast_max(struct chaos_heap *heap)
 {
-	bool seen = READ_ONCE(heap->deferred_free) || chaos_is_watched(heap);
+	bool seen = READ_ONCE(heap->deferred_free) || chaos_has_trailer(heap) ||
+		    chaos_is_watched(heap);
 	size_t max = min_t(size_t, heap->engine->fast_max, U32_MAX);
 
 	WRITE_ONCE(heap->fast_max, seen ? 0 : max - chaos_redzone(heap));
@@ -810,6 +811,17 @@ struct chaos_heap *chaos_heaps_last(void)
 	       list_last_entry(&chaos_heaps, struct chaos_heap, node_in_heaps);
 	mutex_unlock(&chaos_heaps_mutex);
 	return heap;
+}
+
+/* None is destroyed meanwhile. */
+void chaos_heaps_each(void (*fn)(struct chaos_heap *heap, void *arg), void *arg)
+{
+	struct chaos_heap *heap;
+
+	mutex_lock(&chaos_heaps_mutex);
+	list_for_each_entry(heap, &chaos_heaps, node_in_heaps)
+		fn(heap, arg);
+	mutex_unlock(&chaos_heaps_mutex);
 }
 
 /* -------------------------------- the module ------------------------------ */

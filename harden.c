@@ -7,6 +7,8 @@
  *   0          size                        usable - 16            usable
  *   | client's | CHAOS_SLACK, CHAOS_SLACK, ... | slack | canary |
  *
+ * (In a heap with tracking, a block's origin is behind that: see track.c.)
+ *
  * slack = usable - size tells the size that was asked for, so nothing outside of
  * the block has to remember it.  The canary is a keyed hash of the address and
  * the slack: an overrun that reaches the slack does not get away with it, and
@@ -41,6 +43,7 @@
 #include "harden.h"
 #include "pool.h"
 #include "sanitize.h"
+#include "track.h"
 
 /* What lies between the client's bytes and the trailer. */
 #define CHAOS_SLACK		SLUB_RED_ACTIVE
@@ -64,6 +67,7 @@ int chaos_harden_init(struct chaos_heap *heap)
 	heap->secret = get_random_long();
 	if (!chaos_is_hardened(heap))
 		return 0;
+	heap->trailer += sizeof(struct chaos_trailer);
 	heap->busy = chaos_unless_fails(CHAOS_FAULT_PERCPU, alloc_percpu(struct chaos_busy));
 	return heap->busy ? 0 : -ENOMEM;
 }
@@ -73,12 +77,13 @@ void chaos_harden_exit(struct chaos_heap *heap)
 	free_percpu(heap->busy);
 }
 
-size_t chaos_harden_size(size_t size)
-{
-	return size + sizeof(struct chaos_trailer);
-}
-
 /* ---------------------------------- blocks -------------------------------- */
+
+/* Of all usable bytes, those that are before the block's origin. */
+static size_t chaos_guarded(const struct chaos_heap *heap, size_t usable)
+{
+	return usable - chaos_track_size(heap);
+}
 
 static struct chaos_trailer *chaos_trailer(const void *p, size_t usable)
 {
@@ -95,25 +100,27 @@ static unsigned long chaos_canary(const struct chaos_heap *heap, const void *p,
 
 void chaos_harden_begin(struct chaos_heap *heap)
 {
-	chaos_busy_begin(heap->busy);
+	if (heap->busy)
+		chaos_busy_begin(heap->busy);
 }
 
 void chaos_harden_end(struct chaos_heap *heap)
 {
-	chaos_busy_end(heap->busy);
+	if (heap->busy)
+		chaos_busy_end(heap->busy);
 }
 
 void chaos_harden_lay(struct chaos_heap *heap, void *p, size_t usable,
 		      size_t size)
 {
-	struct chaos_trailer *trailer = chaos_trailer(p, usable);
-	size_t slack = usable - size;
+	size_t end = chaos_guarded(heap, usable), slack = end - size;
+	struct chaos_trailer *trailer = chaos_trailer(p, end);
 
 	/*
 	 * A stale pointer has freed it since it was allocated, and what is there now is
 	 * another one: it is not ours to write to.
 	 */
-	if (unlikely(usable < size + sizeof(*trailer)))
+	if (unlikely(usable < size + heap->trailer))
 		return;
 	memset(p + size, CHAOS_SLACK, slack - sizeof(*trailer));
 	trailer->slack = slack;
@@ -131,7 +138,8 @@ static bool chaos_slack_intact(const void *p, size_t usable, size_t slack)
 size_t chaos_harden_client_size(struct chaos_heap *heap, const void *p,
 				size_t usable, bool *intact)
 {
-	struct chaos_trailer *trailer = chaos_trailer(p, usable);
+	size_t end = chaos_guarded(heap, usable);
+	struct chaos_trailer *trailer = chaos_trailer(p, end);
 	size_t slack = READ_ONCE(trailer->slack);
 	unsigned long expected = chaos_canary(heap, p, slack);
 	unsigned long canary = READ_ONCE(trailer->canary);
@@ -139,24 +147,25 @@ size_t chaos_harden_client_size(struct chaos_heap *heap, const void *p,
 	/* Only a good canary says that the slack may be believed. */
 	if (canary != expected) {
 		*intact = canary == ~expected;	/* it is being freed */
-		return usable - sizeof(*trailer);
+		return end - sizeof(*trailer);
 	}
-	*intact = chaos_slack_intact(p, usable, slack);
-	return usable - slack;
+	*intact = chaos_slack_intact(p, end, slack);
+	return end - slack;
 }
 
 enum chaos_verdict chaos_harden_bury(struct chaos_heap *heap, void *p,
 				     size_t usable)
 {
-	struct chaos_trailer *trailer = chaos_trailer(p, usable);
+	size_t end = chaos_guarded(heap, usable);
+	struct chaos_trailer *trailer = chaos_trailer(p, end);
 	size_t slack = READ_ONCE(trailer->slack);
 	unsigned long canary = chaos_canary(heap, p, slack), old = canary;
 
 	if (!try_cmpxchg(&trailer->canary, &old, ~canary))
 		return old == ~canary ? CHAOS_FREED : CHAOS_OVERRUN;
-	if (!chaos_slack_intact(p, usable, slack))
+	if (!chaos_slack_intact(p, end, slack))
 		return CHAOS_OVERRUN;
-	memset(p, POISON_FREE, usable - sizeof(*trailer));
+	memset(p, POISON_FREE, end - sizeof(*trailer));
 	return CHAOS_OK;
 }
 

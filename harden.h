@@ -19,6 +19,12 @@ static __always_inline bool chaos_is_hardened(const struct chaos_heap *heap)
 	return unlikely(heap->hardening > 1);
 }
 
+/* Is something behind the client's bytes that is ours?  See harden.c, track.c. */
+static __always_inline bool chaos_has_trailer(const struct chaos_heap *heap)
+{
+	return unlikely(heap->trailer);
+}
+
 /* Bytes behind the client's that are KASAN's. */
 static __always_inline size_t chaos_redzone(const struct chaos_heap *heap)
 {
@@ -28,12 +34,9 @@ static __always_inline size_t chaos_redzone(const struct chaos_heap *heap)
 int chaos_harden_init(struct chaos_heap *heap);
 void chaos_harden_exit(struct chaos_heap *heap);
 
-/* What the engine is asked for so that the client gets @size. */
-size_t chaos_harden_size(size_t size);
-
 /*
  * Around whatever makes a block live or dead, or moves its end: in between, what
- * is found at the end of a block means nothing.
+ * is found at the end of a block means nothing.  Nothing below level 2.
  */
 void chaos_harden_begin(struct chaos_heap *heap);
 void chaos_harden_end(struct chaos_heap *heap);
@@ -50,14 +53,14 @@ void chaos_harden_lay(struct chaos_heap *heap, void *p, size_t usable,
 size_t chaos_harden_client_size(struct chaos_heap *heap, const void *p,
 				size_t usable, bool *intact);
 
-/* The same at any level; below 2, all but KASAN's red zone is the client's. */
+/* The same at any level; below 2, all but the trailer or KASAN's red zone is the client's. */
 static inline size_t chaos_client_size(struct chaos_heap *heap, const void *p,
 				       size_t usable, bool *intact)
 {
 	if (chaos_is_hardened(heap))
 		return chaos_harden_client_size(heap, p, usable, intact);
 	*intact = true;
-	return usable - chaos_redzone(heap);
+	return usable - (chaos_has_trailer(heap) ? heap->trailer : chaos_redzone(heap));
 }
 
 /*

@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "engine.h"
 #include "fault.h"
+#include "gone.h"
 #include "grow.h"
 #include "harden.h"
 #include "heap.h"
@@ -27,6 +28,7 @@
 #include "options.h"
 #include "sanitize.h"
 #include "see.h"
+#include "track.h"
 #include "watch.h"
 
 #define CHAOS_POOL_MIN		CHAOS_UNIT_SIZE
@@ -120,7 +122,7 @@ int chaos_heap_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg)
 	heap = chaos_heap_or_default(heap);
 	chaos_san_settle(heap);
 	noio = chaos_heap_lock_cpus(heap);
-	if (heap->hardening > 1 || chaos_redzone(heap))
+	if (chaos_has_trailer(heap) || chaos_redzone(heap))
 		err = chaos_harden_walk(heap, visitor, arg);
 	else
 		err = heap->engine->walk(heap, NULL, visitor, arg);
@@ -341,7 +343,8 @@ static int chaos_params_check(const struct chaos_heap_params *params)
 	    (params->node < 0 || params->node >= MAX_NUMNODES ||
 	     !node_online(params->node)))
 		return -EINVAL;
-	if ((unsigned int)params->hardening > CHAOS_HARDENING_2)
+	if ((unsigned int)params->hardening > CHAOS_HARDENING_2 ||
+	    (unsigned int)params->track > CHAOS_TRACK_STACK)
 		return -EINVAL;
 	return 0;
 }
@@ -392,7 +395,22 @@ static struct chaos_heap *chaos_heap_new(const struct chaos_heap_params *params,
 	heap->slow_gfp = CHAOS_GFP_REFUSED | __GFP_ZERO;
 	heap->main_pool = &chaos_no_pool;
 	heap->watch = heap->hardening > 1 ? CHAOS_WATCH_BLOCKS : 0;
+	chaos_track_init(heap, params->track);
 	return heap;
+}
+
+/* Say what a heap's users have left, and if it is known, who did. */
+static void chaos_report_leaks(struct chaos_heap *heap)
+{
+	struct chaos_heap_stats stats;
+
+	chaos_heap_stats(heap, &stats);
+	if (!stats.live_blocks)
+		return;
+	pr_warn("heap %s: %zu blocks, %zu bytes are still allocated\n",
+		heap->name, stats.live_blocks, stats.live_bytes);
+	if (chaos_is_tracked(heap) && chaos_callers_show(NULL, heap))
+		pr_warn("heap %s: not all callers could be found\n", heap->name);
 }
 
 /*
@@ -476,7 +494,8 @@ EXPORT_SYMBOL_GPL(chaos_heap_create);
  * @heap: the heap, of which no function is running or will be called; NULL and
  *	error pointers are ignored.  The default heap cannot be destroyed.
  *
- * What is no heap (any more) is reported, and left alone.
+ * What is no heap (any more) is reported, and left alone.  With tracking, so are
+ * the blocks that go, and who allocated them.
  *
  * Context: task; may sleep.
  */
@@ -489,6 +508,8 @@ void chaos_heap_destroy(struct chaos_heap *heap)
 		return;
 	}
 	chaos_see_remove(heap);
+	if (chaos_is_tracked(heap))
+		chaos_report_leaks(heap);
 	chaos_heap_release(heap);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_destroy);
@@ -602,6 +623,9 @@ static int __init chaos_init(void)
 	err = chaos_grow_start();
 	if (err)
 		goto exit_map;
+	err = chaos_gone_start();
+	if (err)
+		goto exit_grow;
 	chaos_see_start();
 	err = chaos_create_default();
 	if (err)
@@ -612,6 +636,8 @@ static int __init chaos_init(void)
 
 exit_see:
 	chaos_see_stop();
+	chaos_gone_stop();
+exit_grow:
 	chaos_grow_stop();
 exit_map:
 	chaos_pool_map_exit();
@@ -620,31 +646,21 @@ exit_faults:
 	return err;
 }
 
-/* A heap that goes with the module: say what its users have left. */
-static void __exit chaos_report_leaks(struct chaos_heap *heap)
-{
-	struct chaos_heap_stats stats;
-
-	chaos_heap_stats(heap, &stats);
-	if (heap != chaos_default)
-		pr_warn("heap %s was never destroyed\n", heap->name);
-	if (stats.live_blocks)
-		pr_warn("heap %s: %zu blocks, %zu bytes are still allocated\n",
-			heap->name, stats.live_blocks, stats.live_bytes);
-}
-
 static void __exit chaos_exit(void)
 {
 	struct chaos_heap *heap;
 
 	chaos_options_attach(NULL);
 	while ((heap = chaos_heaps_last())) {
+		if (heap != chaos_default)
+			pr_warn("heap %s was never destroyed\n", heap->name);
 		chaos_report_leaks(heap);
 		chaos_heaps_del(heap);
 		chaos_see_remove(heap);
 		chaos_heap_release(heap);
 	}
 	chaos_see_stop();
+	chaos_gone_stop();
 	chaos_grow_stop();
 	chaos_pool_map_exit();
 	chaos_faults_stop();

@@ -247,23 +247,27 @@ CHAOS_OPTION_PARAM(growth_step, CHAOS_OPT_GROWTH_STEP);
 MODULE_PARM_DESC(growth_step, "bytes, at least 64K, that the default heap grows by; 0: it doubles (default 0)");
 
 unsigned int chaos_hardening_param = 1;
+unsigned int chaos_track_param;
 
-static int chaos_hardening_set(const char *text, const struct kernel_param *kp)
+static int chaos_level_set(const char *text, const struct kernel_param *kp)
 {
 	unsigned int level;
 
 	if (kstrtouint(text, 0, &level) || level > 2) {
-		pr_err("hardening=%s is refused: 0 to 2 are valid\n", text);
+		pr_err("%s=%s is refused: 0 to 2 are valid\n", kp->name, text);
 		return -EINVAL;
 	}
-	chaos_hardening_param = level;
+	*(unsigned int *)kp->arg = level;
 	return 0;
 }
 
-static const struct kernel_param_ops chaos_hardening_ops = {
-	.set = chaos_hardening_set,
+static const struct kernel_param_ops chaos_level_ops = {
+	.set = chaos_level_set,
 	.get = param_get_uint,
 };
 
-module_param_cb(hardening, &chaos_hardening_ops, &chaos_hardening_param, 0400);
+module_param_cb(hardening, &chaos_level_ops, &chaos_hardening_param, 0400);
 MODULE_PARM_DESC(hardening, "hardening level of heaps that do not ask for another: 0 to 2 (default 1)");
+
+module_param_cb(track, &chaos_level_ops, &chaos_track_param, 0400);
+MODULE_PARM_DESC(track, "what blocks of heaps that do not ask for more or less remember of who allocated them: 0: nothing, 1: the call site, 2: the stack (default 0)");

@@ -13,6 +13,9 @@ extern const struct chaos_options chaos_options_initial;
 /* insmod's hardening=, 0 to 2. */
 extern unsigned int chaos_hardening_param;
 
+/* insmod's track=, 0 to 2. */
+extern unsigned int chaos_track_param;
+
 /* The API's functions, for a heap that is not NULL. */
 int chaos_set_option(struct chaos_heap *heap, enum chaos_option option,
 		     unsigned long value);

@@ -50,7 +50,7 @@ rules()
 	shared mi_theap_scrape: there are no slices left
 	shared mi_alloc_single: a block with a page of its own
 	shared mi_page_inherit: the free made us the owner of the page
-	shared chaos_take_hardened: hardening 2: the block gets a canary
+	shared chaos_take_trailed: hardening 2: the block gets a canary
 	shared chaos_free_looked: hardening 2: the canary is looked at, the block poisoned
 
 	cold mi_abandon_this_cpu: there are no slices left: masks interrupts to let pages go
@@ -73,11 +73,12 @@ rules()
 	cold chaos_free_seen: the same
 	cold chaos_heartbeat: counts for the client's hook, and runs it, if there is one
 	cold chaos_clear: looks the block's size up; for __GFP_ZERO only
+	cold chaos_track_lay: notes who allocates, if that is asked for
 	cold chaos_wake_grower: memory gets low: an irq_work, for the worker that grows the heap
 	cold chaos_arm_tidy: the timer that tidies up is not armed: an irq_work, for that
 
 	indirect chaos_alloc_slow: heap->engine->alloc; mi_alloc, for a heap of mimalloc's
-	indirect chaos_take_hardened: the same
+	indirect chaos_take_trailed: the same
 	indirect chaos_engine_free: the same
 	indirect chaos_look_up: heap->engine->query, which only reads
 
