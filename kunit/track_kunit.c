@@ -97,59 +97,64 @@ static void expect_none(struct kunit *test, struct chaos_heap *heap)
 
 /* ---------------------------------- callers ------------------------------- */
 
-/* barrier(): no tail call, so that it is these that are named. */
-static noinline void *by_one(struct chaos_heap *heap, size_t size)
+/*
+ * It is these that are to be named: so their last call is no jump, and none of them is
+ * like another, of which compilers would make one.
+ */
+#define OF_ITS_OWN()	asm volatile("" : : "i" (__LINE__) : "memory")
+
+static noinline __noclone void *by_one(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_alloc(heap, size, GFP_KERNEL);
 
-	barrier();
+	OF_ITS_OWN();
 	return p;
 }
 
-static noinline void *by_other(struct chaos_heap *heap, size_t size)
+static noinline __noclone void *by_other(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_alloc(heap, size, GFP_KERNEL);
 
-	barrier();
+	OF_ITS_OWN();
 	return p;
 }
 
-static noinline void *by_atomic(struct chaos_heap *heap, size_t size)
+static noinline __noclone void *by_atomic(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_alloc(heap, size, GFP_ATOMIC | __GFP_NOWARN);
 
-	barrier();
+	OF_ITS_OWN();
 	return p;
 }
 
-static noinline void *by_zalloc(struct chaos_heap *heap, size_t size)
+static noinline __noclone void *by_zalloc(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_zalloc(heap, size, GFP_KERNEL);
 
-	barrier();
+	OF_ITS_OWN();
 	return p;
 }
 
-static noinline void *by_aligned(struct chaos_heap *heap, size_t size)
+static noinline __noclone void *by_aligned(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_alloc_aligned(heap, size, 256, GFP_KERNEL);
 
-	barrier();
+	OF_ITS_OWN();
 	return p;
 }
 
-static noinline void *by_realloc(struct chaos_heap *heap, void *old, size_t size)
+static noinline __noclone void *by_realloc(struct chaos_heap *heap, void *old, size_t size)
 {
 	void *p = chaos_heap_realloc(heap, old, size, GFP_KERNEL);
 
-	barrier();
+	OF_ITS_OWN();
 	return p;
 }
 
-static noinline size_t by_bulk(struct chaos_heap *heap, size_t size, size_t n, void **p)
+static noinline __noclone size_t by_bulk(struct chaos_heap *heap, size_t size, size_t n, void **p)
 {
 	n = chaos_heap_alloc_bulk(heap, size, GFP_KERNEL, n, p);
-	barrier();
+	OF_ITS_OWN();
 	return n;
 }
 
@@ -257,7 +262,7 @@ static void usable_is_honest(struct kunit *test)
 
 /* ---------------------------------- damage -------------------------------- */
 
-static noinline __no_sanitize_address void spoil(void *p, size_t offset, u8 bits)
+static noinline __noclone __no_sanitize_address void spoil(void *p, size_t offset, u8 bits)
 {
 	u8 *byte = p;
 
@@ -265,7 +270,7 @@ static noinline __no_sanitize_address void spoil(void *p, size_t offset, u8 bits
 	byte[offset] ^= bits;
 }
 
-static noinline __no_sanitize_address void copy(void *to, const void *from, size_t size)
+static noinline __noclone __no_sanitize_address void copy(void *to, const void *from, size_t size)
 {
 	const u8 *in = from;
 	u8 *out = to;
@@ -359,7 +364,7 @@ static void many_callers(struct kunit *test)
 
 /* ---------------------------------- contexts ------------------------------ */
 
-static noinline void irq_allocates(void *arg)
+static noinline __noclone void irq_allocates(void *arg)
 {
 	void *p = by_atomic(arg, 100);
 
@@ -386,7 +391,7 @@ struct nmi_stage {
 	bool done;
 };
 
-static noinline void nmi_allocates(void *arg)
+static noinline __noclone void nmi_allocates(void *arg)
 {
 	struct nmi_stage *s = arg;
 	void *p;
@@ -423,19 +428,19 @@ static void nmi(struct kunit *test)
 	chaos_test_destroy(test, heap);
 }
 
-static noinline void *through_a(struct chaos_heap *heap)
+static noinline __noclone void *through_a(struct chaos_heap *heap)
 {
 	void *p = by_one(heap, 100);
 
-	barrier();
+	OF_ITS_OWN();
 	return p;
 }
 
-static noinline void *through_b(struct chaos_heap *heap)
+static noinline __noclone void *through_b(struct chaos_heap *heap)
 {
 	void *p = by_one(heap, 100);
 
-	barrier();
+	OF_ITS_OWN();
 	return p;
 }
 
@@ -444,13 +449,16 @@ static void stacks(struct kunit *test)
 {
 	struct chaos_heap *heap = heap_at(test, CHAOS_TRACK_STACK, CHAOS_HARDENING_2);
 	const char *text, *a, *b;
-	size_t i;
+	size_t n = 2, i;
+	void *p[3];
 
 	if (heap->track != CHAOS_TRACK_STACK - CHAOS_TRACK_NONE)
 		kunit_skip(test, "the kernel has no stack depot");
-	for (i = 0; i < 2; i++)
-		through_a(heap);
-	through_b(heap);
+	/* One call in a loop, which is not to be two. */
+	OPTIMIZER_HIDE_VAR(n);
+	for (i = 0; i < n; i++)
+		p[i] = through_a(heap);
+	p[2] = through_b(heap);
 	expect_caller(test, heap, 2, 200, "by_one+");
 	expect_caller(test, heap, 1, 100, "by_one+");
 	text = report(test, heap);
@@ -459,7 +467,8 @@ static void stacks(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL_MSG(test, a, "%s", text);
 	KUNIT_ASSERT_NOT_NULL_MSG(test, b, "%s", text);
 	KUNIT_EXPECT_TRUE(test, a < b);
-	chaos_test_destroy(test, heap);
+	chaos_heap_free_bulk(heap, ARRAY_SIZE(p), p);
+	chaos_test_idle(test, heap, 0);
 }
 
 struct reports {

@@ -170,6 +170,58 @@ reports_leak()
 	return $ok
 }
 
+# says_callers MARK: who has left the sample's blocks, by name, and no address
+says_callers()
+{
+	says "$1" 'heap default: +3 blocks, [0-9]+ bytes: (sample_|init_module).*\[chaos_sample\]' ||
+		return
+	! log_since "$1" | grep 'chaos_alloc: ' | grep -q '[ :]0x' ||
+		fail "an address was logged"
+}
+
+# names_leak ALLOCATOR TRACK: the client's rmmod says what it leaves, and who did that; so
+# does rmmod of ours, when the code that did it has long gone, and that of its init
+# functions before
+names_leak()
+{
+	load allocator="${1%:*}" track="${1#*:}" || fail "insmod failed" || return
+	ok=0
+	shows track "${1#*:}" || ok=1
+	for nth in first second; do
+		if ! insmod /modules/chaos_sample.ko leak=1; then
+			fail "insmod chaos_sample failed"
+			ok=1
+			continue
+		fi
+		mark=$(log_mark)
+		rmmod chaos_sample || fail "rmmod chaos_sample failed" || ok=1
+		says "$mark" 'module chaos_sample leaves 3 blocks, [0-9]+ bytes in heap default' ||
+			fail "when the $nth one goes" || ok=1
+		says_callers "$mark" || ok=1
+	done
+	mark=$(log_mark)
+	rmmod chaos_alloc || fail "rmmod failed" || ok=1
+	says "$mark" 'heap default: 6 blocks, [0-9]+ bytes are still allocated' || ok=1
+	says_callers "$mark" || ok=1
+	lines=$(log_since "$mark" | grep -c 'heap default:.* 3 blocks.*\[chaos_sample\]')
+	[ "$lines" -eq 2 ] || fail "$lines lines for two modules, one after the other" || ok=1
+	return $ok
+}
+
+# tracks_nothing_left ALLOCATOR: a client that leaves nothing is not reported
+tracks_nothing_left()
+{
+	load allocator="$1" track=2 || fail "insmod failed" || return
+	ok=0
+	mark=$(log_mark)
+	insmod /modules/chaos_sample.ko || fail "insmod chaos_sample failed" || ok=1
+	rmmod chaos_sample || fail "rmmod chaos_sample failed" || ok=1
+	rmmod chaos_alloc || fail "rmmod failed" || ok=1
+	! log_since "$mark" | grep -Eq 'chaos_alloc: (heap|module)' ||
+		fail "something was reported" || ok=1
+	return $ok
+}
+
 # refuses_option NAME=VALUE: at insmod; the log has the valid values
 refuses_option()
 {
@@ -286,12 +338,13 @@ CASES="refuses_unknown_allocator refuses_empty_allocator
 	refuses_option:retire_delay=3600001 refuses_option:return_delay=3600001
 	refuses_option:heartbeat=0 refuses_option:growth_step=1
 	refuses_option:growth_step=K refuses_option:hardening=3
-	refuses_option:hardening=high
+	refuses_option:hardening=high refuses_option:track=3
 	takes_option:watermark=50 takes_option:retire_delay=0
 	takes_option:return_delay=3600000 takes_option:heartbeat=1
 	takes_option:growth_step=1048576 takes_option:hardening=0
 	takes_option:hardening=2
 	options_default $(each options_write) $(each harden) $(each sample)
-	$(each reports_leak)"
+	$(each reports_leak) $(each tracks_nothing_left)
+	$(each names_leak | sed 's/$/:1/') $(each names_leak | sed 's/$/:2/; q')"
 
 run_suite "$SUITE" "$CASES"

@@ -77,7 +77,7 @@ static int sample_default_heap(void)
 	return 0;
 }
 
-static int sample_leak(void)
+static int __init sample_leak(void)
 {
 	void *blocks[3];
 
@@ -86,7 +86,7 @@ static int sample_leak(void)
 	return -ENOMEM;
 }
 
-static int sample_use(void)
+static int __init sample_use(void)
 {
 	struct chaos_heap_stats st;
 	unsigned int records;
