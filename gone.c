@@ -77,7 +77,8 @@ struct chaos_gone *chaos_gone_find(unsigned long site, u32 epoch)
 {
 	struct chaos_gone *gone, *first = NULL;
 
-	lockdep_assert_held(&chaos_gone_mutex);
+	/* A walk goes from CPU to CPU, on behalf of the task that has the mutex. */
+	lockdep_assert(mutex_is_locked(&chaos_gone_mutex));
 	if (epoch > chaos_epoch_kept)
 		return NULL;
 	hash_for_each_possible(chaos_gone_names, gone, node, site)
