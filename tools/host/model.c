@@ -22,6 +22,7 @@
 #include "heap.h"
 #include "model.h"
 #include "sabotage.h"
+#include "track.h"
 
 #define MODEL_HEAPS		3
 #define MODEL_SLOTS		1024
@@ -939,6 +940,7 @@ static void heap_create(unsigned int h)
 		.pool_size = pick_pool_size(),
 		.node = pick(2) ? NUMA_NO_NODE : pick(host_nodes),
 		.hardening = pick(4),
+		.track = one_in(3) ? pick(4) : CHAOS_TRACK_DEFAULT,
 	};
 	unsigned long failed = host_failed;
 	struct chaos_heap *heap;
@@ -1154,6 +1156,29 @@ static bool walk_add(struct chaos_heap *heap, void *p, size_t size, void *arg)
 	return true;
 }
 
+/* Each block has a caller, whatever has been done to it. */
+static void callers_agree(struct chaos_heap *heap, size_t blocks, size_t bytes)
+{
+	static struct chaos_callers callers;
+	unsigned long failed = host_failed;
+	unsigned int i;
+	int err;
+
+	if (!heap->track)
+		return;
+	cpus_read_lock();
+	err = chaos_callers_find(heap, &callers);
+	cpus_read_unlock();
+	if (was_starved(err, failed))
+		return;
+	for (i = 0; i < callers.n; i++) {
+		blocks -= callers.slots[i].blocks;
+		bytes -= callers.slots[i].bytes;
+	}
+	if (blocks || bytes || callers.others.blocks || callers.damaged.blocks)
+		model_bug("%zu blocks, %zu bytes without a caller", blocks, bytes);
+}
+
 /* The bytes of blocks, as the walk finds them, and of pools. */
 static void bytes_agree(unsigned int h, const struct chaos_heap_stats *s)
 {
@@ -1172,9 +1197,10 @@ static void bytes_agree(unsigned int h, const struct chaos_heap_stats *s)
 	err = chaos_heap_walk(heap_arg(h), walk_add, &blocks);
 	if (was_starved(err, failed))
 		return;
-	/* At level 2, the walk finds what is the clients', and the engine has more. */
-	if (m.heap[h].hardening > 1 ? blocks > s->live_bytes : blocks != s->live_bytes)
+	/* The walk finds what is the clients', and the engine has the trailers as well. */
+	if (m.heap[h].heap->trailer ? blocks > s->live_bytes : blocks != s->live_bytes)
 		model_bug("%zu live bytes; the walk finds %zu", s->live_bytes, blocks);
+	callers_agree(m.heap[h].heap, s->live_blocks, blocks);
 }
 
 /* The classes add up to the heap. */
@@ -1253,7 +1279,7 @@ static void op_adopt(unsigned int h)
 	size_t n, i, k;
 	void *p;
 
-	if (m.rate || m.heap[h].hardening > 1 || !heap->engine->cpu_dead ||
+	if (m.rate || heap->trailer || !heap->engine->cpu_dead ||
 	    heap->deferred_free)
 		return;
 	chaos_heap_collect(heap_arg(h), true);
