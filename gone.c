@@ -52,8 +52,8 @@ struct chaos_gone {
 	char name[];
 };
 
+/* The names and epochs.  Outside of heap->mutex. */
 DEFINE_MUTEX(chaos_gone_mutex);
-
 static DEFINE_HASHTABLE(chaos_gone_names, 6);
 
 /* Read without the mutex by those who allocate. */

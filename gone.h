@@ -12,7 +12,7 @@
 struct chaos_gone;
 
 #ifdef CONFIG_MODULES
-/* Outside of heap->mutex, inside of all others. */
+/* Held as long as a struct chaos_gone, or a name, is used. */
 extern struct mutex chaos_gone_mutex;
 
 /* What blocks that are allocated now remember. */

@@ -101,13 +101,16 @@ static void expect_none(struct kunit *test, struct chaos_heap *heap)
  * It is these that are to be named: so their last call is no jump, and none of them is
  * like another, of which compilers would make one.
  */
-#define OF_ITS_OWN()	asm volatile("" : : "i" (__LINE__) : "memory")
+static __always_inline void of_its_own(unsigned int line)
+{
+	asm volatile("" : : "i" (line) : "memory");
+}
 
 static noinline __noclone void *by_one(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_alloc(heap, size, GFP_KERNEL);
 
-	OF_ITS_OWN();
+	of_its_own(__LINE__);
 	return p;
 }
 
@@ -115,7 +118,7 @@ static noinline __noclone void *by_other(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_alloc(heap, size, GFP_KERNEL);
 
-	OF_ITS_OWN();
+	of_its_own(__LINE__);
 	return p;
 }
 
@@ -123,7 +126,7 @@ static noinline __noclone void *by_atomic(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_alloc(heap, size, GFP_ATOMIC | __GFP_NOWARN);
 
-	OF_ITS_OWN();
+	of_its_own(__LINE__);
 	return p;
 }
 
@@ -131,7 +134,7 @@ static noinline __noclone void *by_zalloc(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_zalloc(heap, size, GFP_KERNEL);
 
-	OF_ITS_OWN();
+	of_its_own(__LINE__);
 	return p;
 }
 
@@ -139,7 +142,7 @@ static noinline __noclone void *by_aligned(struct chaos_heap *heap, size_t size)
 {
 	void *p = chaos_heap_alloc_aligned(heap, size, 256, GFP_KERNEL);
 
-	OF_ITS_OWN();
+	of_its_own(__LINE__);
 	return p;
 }
 
@@ -147,14 +150,14 @@ static noinline __noclone void *by_realloc(struct chaos_heap *heap, void *old, s
 {
 	void *p = chaos_heap_realloc(heap, old, size, GFP_KERNEL);
 
-	OF_ITS_OWN();
+	of_its_own(__LINE__);
 	return p;
 }
 
 static noinline __noclone size_t by_bulk(struct chaos_heap *heap, size_t size, size_t n, void **p)
 {
 	n = chaos_heap_alloc_bulk(heap, size, GFP_KERNEL, n, p);
-	OF_ITS_OWN();
+	of_its_own(__LINE__);
 	return n;
 }
 
@@ -432,7 +435,7 @@ static noinline __noclone void *through_a(struct chaos_heap *heap)
 {
 	void *p = by_one(heap, 100);
 
-	OF_ITS_OWN();
+	of_its_own(__LINE__);
 	return p;
 }
 
@@ -440,7 +443,7 @@ static noinline __noclone void *through_b(struct chaos_heap *heap)
 {
 	void *p = by_one(heap, 100);
 
-	OF_ITS_OWN();
+	of_its_own(__LINE__);
 	return p;
 }
 
