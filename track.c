@@ -149,10 +149,11 @@ static bool chaos_origin_read(struct chaos_heap *heap, const void *p, size_t usa
 
 	if (usable < sizeof(*there))
 		return false;
-	origin->site = READ_ONCE(there->site);
-	origin->stack = READ_ONCE(there->stack);
-	origin->epoch = READ_ONCE(there->epoch);
-	origin->check = READ_ONCE(there->check);
+	/* data_race(): it may be somebody else's by now, and anything */
+	origin->site = data_race(READ_ONCE(there->site));
+	origin->stack = data_race(READ_ONCE(there->stack));
+	origin->epoch = data_race(READ_ONCE(there->epoch));
+	origin->check = data_race(READ_ONCE(there->check));
 	return origin->check == chaos_origin_check(heap, p, origin);
 }
 
