@@ -192,9 +192,9 @@ static void counted(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
-static void every_call(struct kunit *test)
+static void calls_at(struct kunit *test, enum chaos_hardening level)
 {
-	struct chaos_heap *heap = heap_at(test, CHAOS_TRACK_CALLER, CHAOS_HARDENING_2);
+	struct chaos_heap *heap = heap_at(test, CHAOS_TRACK_CALLER, level);
 	void *p[40];
 	size_t i;
 
@@ -205,15 +205,21 @@ static void every_call(struct kunit *test)
 	p[4] = by_realloc(heap, NULL, 50);
 	KUNIT_ASSERT_EQ(test, by_bulk(heap, 60, 35, p + 5), 35);
 	KUNIT_EXPECT_EQ(test, (unsigned long)p[3] % 256, 0);
-	expect_caller(test, heap, 1, 10, "by_one+");
-	expect_caller(test, heap, 1, 20, "by_atomic+");
-	expect_caller(test, heap, 1, 30, "by_zalloc+");
-	expect_caller(test, heap, 1, 40, "by_aligned+");
-	expect_caller(test, heap, 1, 50, "by_realloc+");
-	expect_caller(test, heap, 35, 35 * 60, "by_bulk+");
+	expect_caller(test, heap, 1, usable(heap, p[0]), "by_one+");
+	expect_caller(test, heap, 1, usable(heap, p[1]), "by_atomic+");
+	expect_caller(test, heap, 1, usable(heap, p[2]), "by_zalloc+");
+	expect_caller(test, heap, 1, usable(heap, p[3]), "by_aligned+");
+	expect_caller(test, heap, 1, usable(heap, p[4]), "by_realloc+");
+	expect_caller(test, heap, 35, 35 * usable(heap, p[5]), "by_bulk+");
 	for (i = 0; i < ARRAY_SIZE(p); i++)
 		chaos_heap_free(heap, p[i]);
 	chaos_test_idle(test, heap, 0);
+}
+
+static void every_call(struct kunit *test)
+{
+	calls_at(test, CHAOS_HARDENING_1);
+	calls_at(test, CHAOS_HARDENING_2);
 }
 
 /* Who has changed a block's size last has allocated it, in place or not. */
