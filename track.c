@@ -151,9 +151,9 @@ static bool chaos_origin_read(struct chaos_heap *heap, const void *p, size_t usa
 		return false;
 	/* data_race(): it may be somebody else's by now, and anything */
 	origin->site = data_race(READ_ONCE(there->site));
-	origin->stack = data_race(READ_ONCE(there->stack));
-	origin->epoch = data_race(READ_ONCE(there->epoch));
-	origin->check = data_race(READ_ONCE(there->check));
+	origin->stack = data_race(READ_ONCE(there->stack));	/* the same */
+	origin->epoch = data_race(READ_ONCE(there->epoch));	/* the same */
+	origin->check = data_race(READ_ONCE(there->check));	/* the same */
 	return origin->check == chaos_origin_check(heap, p, origin);
 }
 
