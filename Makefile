@@ -79,6 +79,15 @@ host-fuzz:
 host-coverage:
 	@tools/host.sh coverage
 
+chaostop:
+	$(MAKE) -C tools/chaostop
+
+install-tools:
+	$(MAKE) -C tools/chaostop install
+
+tools-check:
+	@tools/chaostop/test.sh
+
 help:
 	@echo "make                build the modules for the running kernel"
 	@echo "make KDIR=... ARCH=... CROSS_COMPILE=..."
@@ -102,9 +111,12 @@ help:
 	@echo "make host-fuzz      the same, by libFuzzer and AFL++"
 	@echo "  FUZZ_TIME=300         for so many seconds in all"
 	@echo "make host-coverage  the lines and branches that its random operations take"
+	@echo "make chaostop       build the viewer of heaps; make install-tools installs it, with"
+	@echo "                    its manual page, below PREFIX (/usr/local)"
+	@echo "make tools-check    test the viewer, and what draws pictures"
 	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings, fast paths"
 	@echo
 	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
 
 .PHONY: all modules check-kdir install clean check check-all torture style analyze count bench native \
-	model host host-fuzz host-coverage help
+	model host host-fuzz host-coverage chaostop install-tools tools-check help

@@ -1,0 +1,72 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Tests chaostop and its manual page on this machine: what "make tools-check" does. Ends
+# with "N passed, N failed, N skipped".
+
+# shellcheck disable=SC2317  # try calls what it is given
+set -euo pipefail
+# shellcheck source=tools/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+
+HERE=$TOP/tools/chaostop
+SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
+
+build()
+{
+	make -s -C "$HERE" OUT="$WORK" "$@"
+}
+
+# What test.py says of each case is a result.
+cases()
+{
+	local word name
+
+	while read -r word name; do
+		case $word in
+		ok | FAIL) verdict "$word" "chaostop: $name" ;;
+		*) echo "$word $name" ;;
+		esac
+	done < <("$HERE/test.py" "$WORK/chaostop" 2>&1)
+	[ "$PASSED" -gt 2 ] || verdict FAIL "chaostop: test.py did not run"
+}
+
+man_lint()
+{
+	mandoc -T lint -W warning "$HERE/chaostop.8"
+}
+
+# groff warns, and is content.
+man_warnings()
+{
+	local out
+
+	out=$(LC_ALL=C.UTF-8 man --warnings -E UTF-8 -l -Tutf8 -Z "$HERE/chaostop.8" \
+		2>&1 >/dev/null)
+	printf '%s' "$out"
+	[ -z "$out" ]
+}
+
+installs()
+{
+	make -s -C "$TOP" install-tools DESTDIR="$WORK/root" PREFIX=/usr OUT="$WORK" &&
+		[ -x "$WORK/root/usr/sbin/chaostop" ] &&
+		[ -s "$WORK/root/usr/share/man/man8/chaostop.8" ]
+}
+
+main()
+{
+	need gcc make libc6-dev python3 mandoc man-db
+	WORK=$(mktemp -d)
+	trap 'rm -rf "$WORK"' EXIT
+	try "chaostop: it installs" installs
+	rm -f "$WORK/chaostop"
+	try "chaostop: builds with sanitizers, without warnings" \
+		build CFLAGS="-O1 -g -Werror $SANITIZE"
+	cases
+	try "chaostop.8: mandoc" man_lint
+	try "chaostop.8: man" man_warnings
+	tally
+}
+
+main "$@"; exit
