@@ -173,7 +173,7 @@ plan_rtdebug()
 
 plan_kernel()
 {
-	! kunit_selected || guest "$1" "$1" params,kunit "$SUITES" --smp "${CPUS[$1]:-2}"
+	! kunit_selected || guest "$1" "$1" params,top,kunit "$SUITES" --smp "${CPUS[$1]:-2}"
 	# What wants more CPUs than this machine may have
 	if selected chaos_sharing chaos_budget chaos_hotplug chaos_race; then
 		guest "${1##*/}-smp" "$1" smp,hotplug "$SUITES" --smp "${CPUS_SMP[$1]:-5}"

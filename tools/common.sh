@@ -129,6 +129,16 @@ compiler_packages()
 	fi
 }
 
+# The package to build programs with, for a Debian architecture.
+libc_package()
+{
+	if [ "$1" = "$HOST_ARCH" ]; then
+		echo libc6-dev
+	else
+		echo "libc6-dev-$1-cross"
+	fi
+}
+
 # The package with the emulator for a Debian architecture.
 qemu_package()
 {

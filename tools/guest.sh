@@ -6,8 +6,18 @@
 
 TRACE=$TOP/samples/boot-fs.bin.xz
 
-# pack_initramfs ARCH BUILD DIR: busybox, the guest's scripts, the modules and the
-# trace, as DIR/initramfs.gz
+# build_chaostop ARCH FILE: as the guest can run it, without libraries
+build_chaostop()
+{
+	local arch=${1/um/amd64} file=$2
+
+	need make "$(libc_package "$arch")"
+	make -s -C "$TOP/tools/chaostop" CC="$(cross_prefix "$arch")gcc" \
+		LDFLAGS="-static -s" OUT="${file%/*}"
+}
+
+# pack_initramfs ARCH BUILD DIR: busybox, chaostop, the guest's scripts, the modules and
+# the trace, as DIR/initramfs.gz
 pack_initramfs()
 {
 	local arch=$1 build=$2 dir=$3 root=$3/root busybox ko
@@ -15,6 +25,7 @@ pack_initramfs()
 	busybox=$("$TOP/tools/kernels.sh" busybox "${arch/um/amd64}")
 	mkdir -p "$root/bin" "$root/dev" "$root/chaos" "$root/modules"
 	cp "$busybox/bin/busybox" "$root/bin/"
+	build_chaostop "$arch" "$root/bin/chaostop"
 	cp "$TOP/rootfs/init" "$root/init"
 	cp "$TOP"/rootfs/*.sh "$root/chaos/"
 	while read -r ko; do
