@@ -20,6 +20,8 @@
  * rises.  Events after the head join its batch only if they need no wait: to
  * wait for them with the head still to be run would break the argument.
  *
+ * With pause=, a thread also waits for somebody who writes to that parameter.
+ *
  * A CPU that goes offline meanwhile costs the locality, not the order, which
  * hangs on the threads alone.
  */
@@ -40,6 +42,7 @@
 #include <linux/module.h>
 #include <linux/sched.h>
 #include <linux/string.h>
+#include <linux/sysfs.h>
 #include <linux/vmalloc.h>
 
 #include "chaos_alloc.h"
@@ -52,6 +55,10 @@ MODULE_PARM_DESC(trace, "Path of the packed trace (see tools/pack-trace)");
 static unsigned int repeat = 1;
 module_param(repeat, uint, 0444);
 MODULE_PARM_DESC(repeat, "How often to replay it (default 1)");
+
+static unsigned int pause;
+module_param(pause, uint, 0644);
+MODULE_PARM_DESC(pause, "Run no event from this position of the trace on; 0: run all (may be written meanwhile)");
 
 /* Events run in one softirq or hardirq: enough to make its cost small. */
 #define REPLAY_BATCH	32
@@ -341,8 +348,27 @@ static void window_move(struct replay_cpu *rc)
 	for (i = 0; i < nr_replay_cpus; i++)
 		if (&replay_cpus[i] != rc)
 			lowest = min(lowest, READ_ONCE(replay_cpus[i].head_pos));
-	rc->window_end = lowest + REPLAY_WINDOW;
+	/* Nothing hangs on when it is seen that it has changed. */
+	rc->window_end = min(lowest + REPLAY_WINDOW, READ_ONCE(pause) ?: U32_MAX);
 }
+
+/* All events before this position of the trace have been run, and have ended. */
+static int position_get(char *buffer, const struct kernel_param *kp)
+{
+	u32 lowest = U32_MAX;
+	unsigned int i;
+
+	for (i = 0; i < nr_replay_cpus; i++)
+		lowest = min(lowest, READ_ONCE(replay_cpus[i].head_pos));
+	return sysfs_emit(buffer, "%u\n", nr_replay_cpus ? lowest : 0);
+}
+
+static const struct kernel_param_ops position_ops = {
+	.get = position_get,
+};
+
+module_param_cb(position, &position_ops, NULL, 0444);
+MODULE_PARM_DESC(position, "How far the replay has come");
 
 static void head_wait(struct replay_cpu *rc)
 {
