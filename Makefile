@@ -85,8 +85,11 @@ chaostop:
 install-tools:
 	$(MAKE) -C tools/chaostop install
 
+pictures:
+	@tools/pictures.sh
+
 tools-check:
-	@tools/chaostop/test.sh
+	@tools/check-tools.sh
 
 help:
 	@echo "make                build the modules for the running kernel"
@@ -113,10 +116,11 @@ help:
 	@echo "make host-coverage  the lines and branches that its random operations take"
 	@echo "make chaostop       build the viewer of heaps; make install-tools installs it, with"
 	@echo "                    its manual page, below PREFIX (/usr/local)"
-	@echo "make tools-check    test the viewer, and what draws pictures"
+	@echo "make pictures       draw heaps while a trace is replayed, to pictures/"
+	@echo "make tools-check    test these"
 	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings, fast paths"
 	@echo
 	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
 
 .PHONY: all modules check-kdir install clean check check-all torture style analyze count bench native \
-	model host host-fuzz host-coverage chaostop install-tools tools-check help
+	model host host-fuzz host-coverage chaostop install-tools pictures tools-check help

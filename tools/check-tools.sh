@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Tests chaostop and its manual page on this machine: what "make tools-check" does. Ends
-# with "N passed, N failed, N skipped".
+# Tests what looks into heaps from outside, on this machine: chaostop and its manual page,
+# heapmap, and that "make pictures" makes some, of a guest. This is what "make tools-check"
+# does. Ends with "N passed, N failed, N skipped".
 
 # shellcheck disable=SC2317  # try calls what it is given
 set -euo pipefail
 # shellcheck source=tools/common.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 HERE=$TOP/tools/chaostop
 SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined"
@@ -17,18 +18,19 @@ build()
 	make -s -C "$HERE" OUT="$WORK" "$@"
 }
 
-# What test.py says of each case is a result.
+# cases NAME COMMAND...: what it says of each case is a result.
 cases()
 {
-	local word name
+	local of=$1 before=$PASSED word name
 
+	shift
 	while read -r word name; do
 		case $word in
-		ok | FAIL) verdict "$word" "chaostop: $name" ;;
+		ok | FAIL) verdict "$word" "$of: $name" ;;
 		*) echo "$word $name" ;;
 		esac
-	done < <("$HERE/test.py" "$WORK/chaostop" 2>&1)
-	[ "$PASSED" -gt 2 ] || verdict FAIL "chaostop: test.py did not run"
+	done < <("$@" 2>&1)
+	[ "$PASSED" -gt "$before" ] || verdict FAIL "$of: nothing passed"
 }
 
 man_lint()
@@ -54,6 +56,15 @@ installs()
 		[ -s "$WORK/root/usr/share/man/man8/chaostop.8" ]
 }
 
+# Two moments: the heap grows until then.
+pictures()
+{
+	"$TOP/tools/pictures.sh" --quick --out "$WORK/pictures" || return
+	[ -s "$WORK/pictures/animation.png" ] && [ -s "$WORK/pictures/mimalloc.png" ] &&
+		grep -q ' % of .* full, .* partly full, .* empty' "$WORK/pictures/mimalloc.svg" &&
+		grep -q 'after 656,928 events' "$WORK/pictures/montage.svg"
+}
+
 main()
 {
 	need gcc make libc6-dev python3 mandoc man-db
@@ -63,9 +74,11 @@ main()
 	rm -f "$WORK/chaostop"
 	try "chaostop: builds with sanitizers, without warnings" \
 		build CFLAGS="-O1 -g -Werror $SANITIZE"
-	cases
+	cases chaostop "$HERE/test.py" "$WORK/chaostop"
 	try "chaostop.8: mandoc" man_lint
 	try "chaostop.8: man" man_warnings
+	cases heapmap "$TOP/tools/heapmap_test.py"
+	try "make pictures, of two moments" pictures
 	tally
 }
 
