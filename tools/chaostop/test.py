@@ -285,6 +285,19 @@ def test_map_cells():
         assert "Pool 3: 6.0M, each cell 12.0K" in text, text
 
 
+def test_latency():
+    """Only where it has been measured"""
+    with Root() as root:
+        path = root.heap("a-1")
+        (path / "latency").write_text("ns_from ns_to allocs frees\nmax 0 0\n")
+        assert "Latency" not in run(root, "-o", "a")
+        (path / "latency").write_text("ns_from ns_to allocs frees\n512 1023 7 3\nmax 900 800\n")
+        text = run(root, "-o", "a")
+        assert text.endswith("Latency\n  ns_from  ns_to  allocs  frees\n"
+                             "      512   1023       7      3\n"
+                             "      max    900     800\n"), text
+
+
 def test_sort():
     with Root() as root:
         root.heap("c-1", allocator="evl", live_blocks=2, live_bytes=30, pool_bytes=100,

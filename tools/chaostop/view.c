@@ -406,14 +406,26 @@ static void fit_table(const char *text, int *widths)
 	}
 }
 
-/* A file of words in columns; what begins with # is a remark. */
-static void print_table(FILE *out, const char *title, char *text)
+static unsigned int count_lines(const char *text)
+{
+	unsigned int n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+/*
+ * A file of words in columns, of at least so many lines, or there is nothing to tell; what begins
+ * with # is a remark.
+ */
+static void print_table(FILE *out, const char *title, char *text, unsigned int lines)
 {
 	int widths[TABLE_COLUMNS];
 	char *line, *word;
 	int column;
 
-	if (!text || !*text) {
+	if (!text || count_lines(text) < lines) {
 		free(text);
 		return;
 	}
@@ -564,6 +576,7 @@ void print_heap(FILE *out, const struct view *view, const char *root, const stru
 		print_pairs(out, view, stats);
 	free(stats);
 	print_map(out, view, root, heap);
-	print_table(out, "Size classes", heap_text(root, heap, "classes"));
-	print_table(out, "Latency", heap_text(root, heap, "latency"));
+	print_table(out, "Size classes", heap_text(root, heap, "classes"), 1);
+	/* The titles, the highest, and something between them: it has been measured. */
+	print_table(out, "Latency", heap_text(root, heap, "latency"), 3);
 }
