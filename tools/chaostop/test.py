@@ -107,6 +107,12 @@ def three_heaps(root):
               pool_bytes=65536, name="a heap with a long name of 31 c")
 
 
+class Recorded:
+    """What a guest's debugfs had while it replayed the trace of samples/, with chaos_sample"""
+
+    path = HERE / "recorded"
+
+
 # --- running it ---------------------------------------------------------------------
 
 def environment(**more):
@@ -247,6 +253,21 @@ def test_list():
         three_heaps(root)
         expect("list", run(root, "--once"))
         expect("list-bytes", run(root, "--once", "--bytes"))
+
+
+def test_recorded():
+    """What the module really writes: figures as in stats, and nothing that is not understood."""
+    text = run(Recorded, "-ob")
+    expect("recorded-list", text)
+    rows = {line.split()[0]: line.split() for line in text.splitlines()[3:]}
+    for directory in Recorded.path.iterdir():
+        stats = dict(line.split() for line in (directory / "stats").read_text().splitlines())
+        assert rows[stats["name"]][:8] == [stats[key] for key in (
+            "name", "allocator", "live_blocks", "live_bytes", "pool_bytes", "peak_held_bytes",
+            "max_bytes", "pools")], text
+        page = run(Recorded, "-o", directory.name)
+        expect(f"recorded-{stats['name']}", page)
+        assert page.count("\nPool ") == int(stats["pools"]) and "understood" not in page, page
 
 
 def test_widths():
