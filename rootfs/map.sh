@@ -26,13 +26,18 @@ reach()
 	done
 }
 
-# copy DIR: the default heap, as it is now
+# copy DIR EVENTS: the default heap, as it is now that so many events have been replayed
 copy()
 {
 	mkdir -p "$1"
 	for file in stats classes map; do
 		cat "$HEAPS"/default-*/$file >"$1/$file" || return
 	done
+	awk -v events="$2" '
+		$1 ~ /^(allocs|local_frees|foreign_frees)$/ { sum += $2 }
+		END { exit sum != events }' "$1/stats" && return
+	log "chaos_guest: the heap has not seen just $2 events"
+	return 1
 }
 
 moments()
@@ -44,7 +49,7 @@ moments()
 	n=0
 	while [ $((n += 1)) -le "$MOMENTS" ]; do
 		at=$((n * (EVENTS - 1) / MOMENTS))
-		reach $at && copy "$COPIES/$1/$(printf '%08d' $at)" || return
+		reach $at && copy "$COPIES/$1/$(printf '%08d' $at)" $at || return
 		log "chaos_guest: $1: copied at event $at"
 	done
 	echo 0 >$REPLAY/pause

@@ -127,12 +127,12 @@ def test_every_cell():
 
 
 def test_figures():
-    """1 full, 2 half full, 3 empty of which 2 in one piece, 1 not usable"""
-    text = "pool 0 28672 4096\nff808000--0000\n"
+    """1 full, 2 a quarter full, 3 empty of which 2 in one piece, 1 not usable"""
+    text = "pool 0 28672 4096\nff404000--0000\n"
     words = words_of(ElementTree.fromstring(draw("-", "--title", "<a&b>\033", text=text)))
-    for wanted in ("28.6 % of 28 KiB in use; granules: 1 full, 2 partly full, 3 empty, "
+    for wanted in ("21.5 % of 28 KiB in use; granules: 1 full, 2 partly full, 3 empty, "
                    "1 not usable", "free: 12 KiB in empty granules, 8 KiB of them in one piece; "
-                   "4 KiB within partly full ones", "<a&b>?",
+                   "6 KiB within partly full ones", "<a&b>?",
                    "pool 0: 28 KiB in granules of 4 KiB"):
         assert wanted in words, words
 
