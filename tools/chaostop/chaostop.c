@@ -531,10 +531,8 @@ static int run_screen(struct session *s)
 	int key;
 
 	read_heaps(s);
-	if (s->err) {
-		say_why_not(s);
-		return 1;
-	}
+	if (s->err || (s->detail && !selected(s)))
+		return print_now(s);
 	screen_open();
 	for (;;) {
 		readings++;

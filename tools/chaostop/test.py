@@ -649,6 +649,17 @@ def test_signals():
             screen.end()
 
 
+def test_nothing_to_show():
+    """Before the screen is cleared"""
+    with Root() as root:
+        with Screen(root, "none") as screen:
+            screen.end(1)
+            assert "there is no heap 'none'" in screen.output and "\033" not in screen.output
+        with Screen(root, "-r", f"{root.path}/none") as screen:
+            screen.end(1)
+            assert "No such file" in screen.output and "\033" not in screen.output
+
+
 def test_dumb_terminal():
     with Root() as root:
         three_heaps(root)
