@@ -505,7 +505,7 @@ def test_mutated():
                 (path / name).write_bytes(mutate(rng, text))
         run(root, "-o", "-s", "name")
         run(root, "-o", COLUMNS="60")
-        for n in range(0, 400, 10):
+        for n in range(0, 400, 20):
             out = run(root, "-o", f"m-{n}", COLUMNS=str(20 + n))
             assert all(c == "\n" or " " <= c <= "~" for c in out), repr(out)
 
