@@ -34,6 +34,7 @@ install: modules
 	test -n '$(INSTALL_MOD_PATH)' || /sbin/depmod -a "$$(cat '$(KDIR)/include/config/kernel.release')"
 
 clean:
+	@rm -f tools/chaostop/chaostop
 	@if test -e '$(KDIR)/Makefile'; then \
 		$(MAKE) -C $(KDIR) M=$(CURDIR) clean; \
 	else \
