@@ -1581,7 +1581,8 @@ static void huge_ranges(struct kunit *test)
 	static const u32 sorted[] = {
 		EVL_NR_BINS, EVL_NR_BINS + 100, EVL_NR_BINS + 100,
 	};
-	const u32 nr_pages = 4 * EVL_NR_BINS;
+	/* The ranges, the pages between them, and some behind. */
+	const u32 nr_pages = 4 * EVL_NR_BINS + 300;
 	struct evl_pool ep = { .start = SZ_64K, .nr_pages = nr_pages };
 	struct chaos_pool pool = { .start = SZ_64K };
 	const struct chaos_engine *engine = lab_new(test, SZ_64K)->heap->engine;
