@@ -364,8 +364,9 @@ static void requests_fail(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, chaos_alloc_bulk(64, gfp, 3, bulk), 0);
 	/* Nothing is asked for here, so nothing can fail. */
 	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_alloc(heap, 0, gfp), ZERO_SIZE_PTR);
-	KUNIT_EXPECT_NOT_NULL(test, chaos_heap_realloc(heap, old, 50, gfp));
+	old = chaos_heap_realloc(heap, old, 50, gfp);
 	fault_disarm();
+	KUNIT_ASSERT_NOT_NULL(test, old);
 
 	chaos_heap_stats(heap, &after);
 	KUNIT_EXPECT_EQ(test, after.failures, before.failures + 8);
