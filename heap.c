@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/nodemask.h>
 #include <linux/overflow.h>
+#include <linux/panic.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -575,6 +576,14 @@ static int __init chaos_check_module_params(void)
 	return 0;
 }
 
+/* insmod can fail, a boot cannot: what was said is what the kernel's command line had. */
+static void __init chaos_forget_module_params(void)
+{
+	allocator = "mimalloc";
+	pool_size = CHAOS_POOL_DEFAULT;
+	max_size = CHAOS_MAX_DEFAULT;
+}
+
 static void __init chaos_select_default(const struct chaos_engine *engine)
 {
 	if (engine != &chaos_mi_engine)
@@ -614,8 +623,10 @@ static int __init chaos_init(void)
 	int err;
 
 	err = chaos_check_module_params();
-	if (err)
+	if (err && !IS_BUILTIN(CONFIG_CHAOS_ALLOC))
 		return err;
+	if (err)
+		chaos_forget_module_params();
 	chaos_faults_start();
 	err = chaos_pool_map_init();
 	if (err)
@@ -643,6 +654,9 @@ exit_map:
 	chaos_pool_map_exit();
 exit_faults:
 	chaos_faults_stop();
+	/* Clients have no way to learn that there is no default heap. */
+	if (IS_BUILTIN(CONFIG_CHAOS_ALLOC))
+		panic("chaos_alloc: no default heap: %pe\n", ERR_PTR(err));
 	return err;
 }
 
@@ -666,8 +680,10 @@ static void __exit chaos_exit(void)
 	chaos_faults_stop();
 }
 
-module_init(chaos_init);
+/* As part of a kernel: as soon as what it needs is there, before its clients. */
+postcore_initcall(chaos_init);
 module_exit(chaos_exit);
 
 MODULE_DESCRIPTION("Private heaps for kernel modules, callable from any context");
+MODULE_VERSION("0.9");	/* as dkms.conf has it */
 MODULE_LICENSE("GPL");

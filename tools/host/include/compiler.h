@@ -97,6 +97,7 @@
 #define __unqual_scalar_typeof(x)	typeof(({ __auto_type __v = (x); __v; }))
 
 #define IS_ENABLED(option)	__host_enabled(option)
+#define IS_BUILTIN(option)	__host_enabled(option)
 #define __host_enabled(option)	__host_is_one(__host_arg_##option)
 #define __host_arg_1		0,
 #define __host_is_one(x)	__host_second(x 1, 0)

@@ -17,10 +17,11 @@
 #define EXPORT_SYMBOL_IF_KUNIT(symbol)
 #define MODULE_DESCRIPTION(text)
 #define MODULE_LICENSE(text)
+#define MODULE_VERSION(text)
 #define MODULE_PARM_DESC(name, text)
 #define THIS_MODULE		NULL
 
-#define module_init(fn)		int host_module_init(void) { return fn(); }
+#define postcore_initcall(fn)	int host_module_init(void) { return fn(); }
 #define module_exit(fn)		void host_module_exit(void) { fn(); }
 
 /* --------------------------------- messages ------------------------------- */
@@ -59,6 +60,7 @@ static inline bool host_warn_on(bool c, const char *file, int line, const char *
 #define WARN_ON(c)		host_warn_on(c, __FILE__, __LINE__, #c)
 #define WARN_ON_ONCE(c)		WARN_ON(c)
 #define BUG_ON(c)		((void)WARN_ON(c))
+#define panic(fmt, ...)		host_print(fmt, ##__VA_ARGS__)
 
 /* ---------------------------------- reports ------------------------------- */
 
