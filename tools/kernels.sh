@@ -12,7 +12,7 @@
 #   tools/kernels.sh um-smp               of Debian's newest source: several CPUs
 #   tools/kernels.sh um-kunit             the same with KUnit, for tests
 #   tools/kernels.sh headers SERIES ARCH  only headers, e.g. headers 6.1 amd64
-#   tools/kernels.sh source               the source tree of the test kernels
+#   tools/kernels.sh source [newest]      the source tree of the test kernels, or Debian's newest
 #   tools/kernels.sh busybox [ARCH]       a static busybox, for arm64 if not told
 #
 # Prints one directory. For a kernel it holds kdir (what to build modules
@@ -559,7 +559,13 @@ main()
 		[ $# -eq 3 ] || die "headers: want a series and an architecture"
 		debian_kernel "headers-$2-$3" "$3" "$2" "$3"
 		;;
-	source) kernel_source ;;
+	source)
+		case ${2:-} in
+		'') kernel_source ;;
+		newest) newest_source ;;
+		*) die "source: want nothing more, or newest" ;;
+		esac
+		;;
 	busybox) busybox "${2:-arm64}" ;;
 	-h | --help) usage ;;
 	*) usage >&2; exit 2 ;;
