@@ -4,7 +4,8 @@
 # chaos_alloc as a part of the kernel: lib/chaos_alloc.
 #
 #   tools/intree.sh patch                 prints the patch, for "git am" or "patch -p1"
-#   tools/intree.sh check                 applies it to both source trees, runs checkpatch
+#   tools/intree.sh check                 applies it to both source trees
+#   tools/intree.sh checkpatch            has checkpatch look at it: a minute
 #   tools/intree.sh build                 builds it in Linux 6.12 for arm64, =y and =m, W=1
 #   tools/intree.sh kunit [newest]        runs the suites by kunit.py, in User-mode Linux of
 #                                         6.12, or of Debian's newest source on two CPUs
@@ -31,12 +32,16 @@ UML_MEM=2G
 # What goes into the kernel: no scripts, no guests, no harness for user space
 intree_files()
 {
+	local folder
+
 	(
 		cd "$TOP"
+		# And the folders that have a Kbuild
+		find Kconfig kunit/.kunitconfig Kbuild ./*/Kbuild
 		find -- * -maxdepth 0 -name '*.[ch]' ! -name '*.mod.c'
-		find kunit samples bench torture -name '*.[ch]' ! -name '*.mod.c' ! -name 'user_*'
-		find kunit -name .kunitconfig
-		find Kconfig Kbuild ./*/Kbuild
+		for folder in */Kbuild; do
+			find "${folder%/*}" -name '*.[ch]' ! -name '*.mod.c' ! -name 'user_*'
+		done
 		find Documentation -name '*.rst'
 	)
 }
@@ -82,8 +87,8 @@ message()
 	(speed and scaling), TLSF (the smallest worst case) or the EVL heap
 	(buckets over trees of page ranges).
 
-	It is in lib/, as genalloc is: it manages memory that it has been given, and
-	nothing in mm/ depends on it.  $FOLDER/Documentation describes
+	It is in lib/, as genalloc is: it manages memory that it has been given,
+	and nothing in mm/ depends on it.  $FOLDER/Documentation describes
 	the engines, kunit/ has the tests.
 	EOF
 }
@@ -145,10 +150,16 @@ applies()
 CHECKPATCH_IGNORE=FILE_PATH_CHANGES,LINUX_VERSION_CODE,CONSTANT_COMPARISON,EXPORT_SYMBOL
 CHECKPATCH_IGNORE+=,MACRO_ARG_UNUSED,INCLUDE_LINUX
 
-checkpatch()
+style()
 {
 	(cd "$CACHE/tmp" && perl "$SOURCE/scripts/checkpatch.pl" --strict --terse --show-types \
 		--ignore "$CHECKPATCH_IGNORE" "$PATCH")
+}
+
+checkpatch()
+{
+	need perl python3-ply python3-git
+	try "checkpatch" style
 }
 
 check()
@@ -156,10 +167,8 @@ check()
 	local newest
 
 	newest=$("$TOP/tools/kernels.sh" source newest)
-	need python3-ply python3-git
 	try "the patch applies to ${SOURCE##*/}" applies "$SOURCE"
 	try "the patch applies to ${newest##*/}" applies "$newest"
-	try "checkpatch" checkpatch
 }
 
 # configure TREE OUT SETTING...: the plain test kernel for arm64, and these settings
@@ -259,7 +268,7 @@ main()
 {
 	mkdir -p "$CACHE/tmp" "$CACHE/intree"
 	case ${1:-} in
-	patch | check | build | kunit) ;;
+	patch | check | checkpatch | build | kunit) ;;
 	-h | --help) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac
@@ -275,7 +284,7 @@ main()
 	lock intree
 	while [ $# -gt 0 ]; do
 		case $1 in
-		check | build) "$1" ;;
+		check | checkpatch | build) "$1" ;;
 		kunit)
 			if [ "${2:-}" = newest ]; then
 				shift
