@@ -27,11 +27,36 @@ check-kdir:
 
 # A distribution's kernel signs with a key that only the distribution has.
 NO_KEY := $(if $(wildcard $(KDIR)/certs/signing_key.pem),,CONFIG_MODULE_SIG_ALL=)
+# Where modules go: kernel.release says something else in Debian's headers for 6.1.  Headers
+# have no System.map, without which the kernel's build system does not run depmod.
+RELEASE = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' '$(KDIR)/include/generated/utsrelease.h')
+DEPMOD = PATH=$$PATH:/sbin depmod -a $(if $(INSTALL_MOD_PATH),-b '$(INSTALL_MOD_PATH)') '$(RELEASE)'
 
 install: modules
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(NO_KEY) modules_install
-	@# With INSTALL_MOD_PATH the kernel's build system has run it there.
-	test -n '$(INSTALL_MOD_PATH)' || /sbin/depmod -a "$$(cat '$(KDIR)/include/config/kernel.release')"
+	$(DEPMOD)
+
+# Everything of ours but what dkms has put there
+uninstall: check-kdir
+	for dir in updates extra; do \
+		dir='$(INSTALL_MOD_PATH)/lib/modules/$(RELEASE)/'$$dir; \
+		test -d "$$dir" || continue; \
+		find "$$dir" -path "$$dir/dkms" -prune -o -name 'chaos_*.ko*' -exec rm -v {} +; \
+		find "$$dir" -mindepth 1 -type d -empty -delete; \
+	done
+	$(DEPMOD)
+
+# What dkms builds the module of
+VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+DKMS_SOURCE = $(DESTDIR)/usr/src/chaos_alloc-$(VERSION)
+
+install-dkms:
+	install -d '$(DKMS_SOURCE)/packaging'
+	install -m 644 -t '$(DKMS_SOURCE)' $(filter-out %.mod.c,$(wildcard *.[ch])) Kbuild dkms.conf
+	install -m 755 -t '$(DKMS_SOURCE)/packaging' packaging/keep-symvers
+	for dir in $(wildcard dropin); do \
+		install -D -m 644 -t '$(DKMS_SOURCE)/'$$dir $$dir/*.[ch] $$dir/Kbuild || exit; \
+	done
 
 clean:
 	@rm -f tools/chaostop/chaostop
@@ -92,17 +117,27 @@ pictures:
 tools-check:
 	@tools/check-tools.sh
 
+packages:
+	@tools/packaging.sh
+
+kunit-um:
+	@tools/intree.sh kunit
+
 help:
 	@echo "make                build the modules for the running kernel"
 	@echo "make KDIR=... ARCH=... CROSS_COMPILE=..."
 	@echo "                    build them for the kernel whose build tree is KDIR"
 	@echo "make install        install them where modprobe finds them (as root)"
+	@echo "make uninstall      remove them from there"
+	@echo "make install-dkms   put what dkms builds from into /usr/src"
+	@echo "  CLIENTS=n             of these four: only chaos_alloc.ko, no samples and tests"
 	@echo "make clean          remove what make built here"
 	@echo "make check          run the tests in QEMU, on a plain and on a debug kernel, and"
 	@echo "                    some of them on PREEMPT_RT"
 	@echo "  SUITES='chaos_tlsf*'  only these suites (a glob)"
 	@echo "  KERNELS=kunit         only on this kernel"
 	@echo "make check-all      the same on every test kernel: this takes hours"
+	@echo "make kunit-um       run the suites as part of a kernel, in User-mode Linux"
 	@echo "make torture        torture each engine for five minutes, in QEMU"
 	@echo "  DURATION=1800         seconds for each (more: the top of tools/torture.sh)"
 	@echo "make count          count the instructions of single calls, in QEMU"
@@ -119,9 +154,11 @@ help:
 	@echo "                    its manual page, below PREFIX (/usr/local)"
 	@echo "make pictures       draw heaps while a trace is replayed, to pictures/"
 	@echo "make tools-check    test these"
+	@echo "make packages       build and try the Debian packages, and dkms"
 	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings, fast paths"
 	@echo
 	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
 
 .PHONY: all modules check-kdir install clean check check-all torture style analyze count bench native \
 	model host host-fuzz host-coverage chaostop install-tools pictures tools-check help
+.PHONY: uninstall install-dkms packages kunit-um
