@@ -120,7 +120,8 @@ compiler_packages()
 {
 	local triplet
 
-	triplet=$(cross_prefix "$1")
+	# To apt, a name with "-" at its end is one to remove.
+	triplet=$(cross_prefix "$1") || return
 	if [ "$1" = "$HOST_ARCH" ] || [ "$1" = um ]; then
 		echo gcc gcc-12 binutils libc6-dev
 	else
