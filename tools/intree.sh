@@ -4,11 +4,11 @@
 # chaos_alloc as a part of the kernel: lib/chaos_alloc.
 #
 #   tools/intree.sh patch                 prints the patch, for "git am" or "patch -p1"
-#   tools/intree.sh check                 applies it to both source trees
+#   tools/intree.sh check [newest]        applies it to Linux 6.12, or to Debian's newest source
 #   tools/intree.sh checkpatch            has checkpatch look at it: a minute
-#   tools/intree.sh build                 builds it in Linux 6.12 for arm64, =y and =m, W=1
+#   tools/intree.sh build [m]             builds it in Linux 6.12 for arm64, =y or =m, W=1
 #   tools/intree.sh kunit [newest]        runs the suites by kunit.py, in User-mode Linux of
-#                                         6.12, or of Debian's newest source on two CPUs
+#                                         6.12, or of the newest source on two CPUs
 #
 # Several commands may follow each other. The last line is "N passed, N failed, N skipped".
 # Trees with the patch, and what is built of them, are kept in the cache.
@@ -162,13 +162,22 @@ checkpatch()
 	try "checkpatch" style
 }
 
+# source_of newest|'': the tree
+source_of()
+{
+	if [ "$1" = newest ]; then
+		"$TOP/tools/kernels.sh" source newest
+	else
+		echo "$SOURCE"
+	fi
+}
+
 check()
 {
-	local newest
+	local source
 
-	newest=$("$TOP/tools/kernels.sh" source newest)
-	try "the patch applies to ${SOURCE##*/}" applies "$SOURCE"
-	try "the patch applies to ${newest##*/}" applies "$newest"
+	source=$(source_of "$1")
+	try "the patch applies to ${source##*/}" applies "$source"
 }
 
 # configure TREE OUT SETTING...: the plain test kernel for arm64, and these settings
@@ -181,11 +190,12 @@ configure()
 	printf '%s\n' "$@" >"$out/intree.config"
 	make -s "${MAKE_ARGS[@]}" tinyconfig &&
 		(cd "$tree" && scripts/kconfig/merge_config.sh -m -O "$out" "$out/.config" \
-			"$TOP/kunit/kernel.config" "$TOP/kunit/arm64.config" "$out/intree.config") &&
+			"$TOP/kunit/kernel.config" "$TOP/kunit/arm64.config" \
+			"$out/intree.config") >"$out/merge.log" &&
 		make -s "${MAKE_ARGS[@]}" olddefconfig prepare
 }
 
-# objects y|m: the folder, without a warning; and what belongs into a kernel is there
+# objects y|m: the folder, without a warning; and what that makes is there
 objects()
 {
 	local tree=$CACHE/intree/$SOURCE_SERIES out=$CACHE/intree/build-$1 how=$1 log
@@ -201,11 +211,14 @@ objects()
 		return 1
 	}
 	! grep -E "warning|error" <<<"$log" || return
-	[ -e "$out/$FOLDER/chaos_alloc.o" ] && [ -e "$out/$FOLDER/torture/chaos_torture.o" ] &&
-		[ -e "$out/$FOLDER/kunit/chaos_kunit.o" ] || return
-	# Built in, its start is an initcall of level 2.
-	[ "$how" = m ] ||
-		"$(cross_prefix arm64)objdump" -h "$out/$FOLDER/heap.o" | grep -q 'initcall2'
+	[ -e "$out/$FOLDER/torture/chaos_torture.o" ] || return
+	if [ "$how" = m ]; then
+		[ -e "$out/$FOLDER/chaos_alloc.o" ] && [ -e "$out/$FOLDER/kunit/chaos_kunit.o" ]
+	else
+		# What is linked into the kernel; and it starts in an initcall of level 2.
+		ar t "$out/$FOLDER/built-in.a" | grep -q 'kunit/tlsf_kunit\.o$' &&
+			"$(cross_prefix arm64)objdump" -h "$out/$FOLDER/heap.o" | grep -q initcall2
+	fi
 }
 
 build()
@@ -213,8 +226,7 @@ build()
 	# shellcheck disable=SC2046  # a list of words
 	need flex bison bc perl libssl-dev $(compiler_packages arm64) $(compiler_packages "$HOST_ARCH")
 	patched_tree "$SOURCE_SERIES" "$SOURCE" >/dev/null
-	try "built in: W=1" objects y
-	try "as a module of the tree: W=1" objects m
+	try "in a kernel tree, =${1:-y}: W=1" objects "${1:-y}"
 }
 
 # --- KUnit ------------------------------------------------------------------------
@@ -232,11 +244,11 @@ count()
 # marked slow are left out: in User-mode Linux, each irq_work waits for the clock to tick.
 kunit()
 {
-	local name=${1:-$SOURCE_SERIES} source=$SOURCE tree out log summary args=()
+	local name=${1:-$SOURCE_SERIES} source tree out log summary args=()
 
 	need flex bison bc perl python3 gcc libc6-dev
+	source=$(source_of "$name")
 	if [ "$name" = newest ]; then
-		source=$("$TOP/tools/kernels.sh" source newest)
 		args=(--kconfig_add CONFIG_SMP=y --kernel_args ncpus=2 --kernel_args seccomp=on)
 	fi
 	tree=$(patched_tree "$name" "$source")
@@ -266,6 +278,8 @@ usage()
 
 main()
 {
+	local command
+
 	mkdir -p "$CACHE/tmp" "$CACHE/intree"
 	case ${1:-} in
 	patch | check | checkpatch | build | kunit) ;;
@@ -283,19 +297,16 @@ main()
 	fi
 	lock intree
 	while [ $# -gt 0 ]; do
-		case $1 in
-		check | checkpatch | build) "$1" ;;
-		kunit)
-			if [ "${2:-}" = newest ]; then
-				shift
-				kunit newest
-			else
-				kunit
-			fi
+		command=$1
+		shift
+		case $command,${1:-} in
+		check,newest | kunit,newest | build,m)
+			"$command" "$1"
+			shift
 			;;
+		check,* | checkpatch,* | build,* | kunit,*) "$command" '' ;;
 		*) usage >&2; exit 2 ;;
 		esac
-		shift
 	done
 	tally
 }
