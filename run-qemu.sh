@@ -26,6 +26,10 @@ the modules: all of it in ${CACHE/#$HOME/\~}.
   --mem SIZE         memory of the guest (default 1G)
   --nodes N          NUMA nodes that CPUs and memory are dealt out to (default 1)
   --kernel KERNEL    stock   Debian's $SOURCE_SERIES cloud kernel (default)
+                     stock-6.1, newest
+                             Debian's 6.1, and the newest that Debian has
+                     stock-amd64, stock-6.1-amd64, newest-amd64
+                             the same for amd64
                      rt      Debian's $SOURCE_SERIES PREEMPT_RT kernel
                      kunit   test kernel with KUnit, built from Debian's source
                      debug   the same with KASAN, lockdep, kmemleak and more
@@ -240,10 +244,8 @@ run_guest()
 	local limit=$TIMEOUT
 
 	if [ -z "$limit" ]; then
-		case $KERNEL in
-		stock | rt) limit=$TIMEOUT_FAST ;;
-		*) limit=$TIMEOUT_SLOW ;;
-		esac
+		limit=$TIMEOUT_SLOW
+		[[ " $DEBIAN_KERNELS " != *" $KERNEL "* ]] || limit=$TIMEOUT_FAST
 	fi
 	[ -z "$GDB" ] || limit=0
 	say "booting ${KERNEL_DIR##*/} (log: $LOG)"

@@ -90,10 +90,13 @@ kernel_arch()
 # Documentation/kernels.rst.
 TEST_KERNELS="kunit debug kcsan rtdebug 16k amd64"
 
+# Those that Debian builds
+DEBIAN_KERNELS="stock stock-6.1 newest rt stock-amd64 stock-6.1-amd64 newest-amd64"
+
 # is_kernel_name WORD: does tools/kernels.sh know it as one that QEMU boots?
 is_kernel_name()
 {
-	[[ " stock rt $TEST_KERNELS " == *" $1 "* ]]
+	[[ " $DEBIAN_KERNELS $TEST_KERNELS " == *" $1 "* ]]
 }
 
 # kernel_deb_arch DIR: Debian's word for what the kernel in a directory, its own build
@@ -114,8 +117,10 @@ kernel_deb_arch()
 	die "$1 has no .config: no kernel's build tree"
 }
 
-# The packages with a compiler for a Debian architecture. Debian's kernels and
-# their headers want version 12 by name.
+# Debian's kernels and their headers want this version of gcc by name.
+HEADERS_GCC=12
+
+# The packages with a compiler for a Debian architecture
 compiler_packages()
 {
 	local triplet
@@ -123,10 +128,10 @@ compiler_packages()
 	# To apt, a name with "-" at its end is one to remove.
 	triplet=$(cross_prefix "$1") || return
 	if [ "$1" = "$HOST_ARCH" ] || [ "$1" = um ]; then
-		echo gcc gcc-12 binutils libc6-dev
+		echo gcc "gcc-$HEADERS_GCC" binutils libc6-dev
 	else
 		triplet=${triplet//_/-}
-		echo "gcc-12-${triplet%-}" "gcc-${triplet%-}" "binutils-${triplet%-}"
+		echo "gcc-$HEADERS_GCC-${triplet%-}" "gcc-${triplet%-}" "binutils-${triplet%-}"
 	fi
 }
 

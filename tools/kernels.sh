@@ -4,6 +4,8 @@
 # Prepares the kernels that the modules are built against and run on.
 #
 #   tools/kernels.sh stock|rt             Debian's 6.12 kernel for arm64: image and headers
+#   tools/kernels.sh stock-6.1|newest     Debian's 6.1, and the newest that is in sid
+#   tools/kernels.sh NAME-amd64           the same as stock, stock-6.1, newest for amd64
 #   tools/kernels.sh kunit|debug          a test kernel built from linux-source-6.12
 #   tools/kernels.sh kcsan|rtdebug|16k|amd64
 #                                         others of its kind, see Documentation/kernels.rst
@@ -11,7 +13,8 @@
 #   tools/kernels.sh um                   User-mode Linux of the same source: one CPU
 #   tools/kernels.sh um-smp               of Debian's newest source: several CPUs
 #   tools/kernels.sh um-kunit             the same with KUnit, for tests
-#   tools/kernels.sh headers SERIES ARCH  only headers, e.g. headers 6.1 amd64
+#   tools/kernels.sh headers SERIES ARCH  only headers, e.g. headers 6.1 amd64; headers
+#                                         newest arm64
 #   tools/kernels.sh source [newest]      the source tree of the test kernels, or Debian's newest
 #   tools/kernels.sh busybox [ARCH]       a static busybox, for arm64 if not told
 #
@@ -150,19 +153,19 @@ fetch()
 	}
 }
 
-# newest_release ARCH SERIES FLAVOUR: the newest release of which there are
-# headers and, with an IMAGE argument, an image too
+# newest_release ARCH SERIES FLAVOUR: the newest release of a series, or if that is
+# empty of all, of which there are headers and, with an IMAGE argument, an image too
 newest_release()
 {
-	local arch=$1 series=$2 flavour=$3 want_image=$4 re
+	local arch=$1 series=${2:+$2.} flavour=$3 want_image=$4 re
 
 	# 6.12.117+deb12-cloud-arm64, 6.1.0-56-amd64; and no flavour but this one
-	re="${series//./\\.}\\.[0-9][0-9.+a-z]*(-[0-9]+)?-$flavour"
+	re="${series//./\\.}[0-9][0-9.+a-z]*(-[0-9]+)?-$flavour"
 	{
-		packages "$arch" "linux-headers-$series." | sed 's/^linux-headers-//'
+		packages "$arch" "linux-headers-$series" | sed 's/^linux-headers-//'
 		[ -z "$want_image" ] ||
-			packages "$arch" "linux-image-$series." | sed 's/^linux-image-//'
-	} | grep -xE "$re" | sort | uniq -c |
+			packages "$arch" "linux-image-$series" | sed 's/^linux-image-//'
+	} | { grep -xE "$re" || true; } | sort | uniq -c |
 		awk -v n="${want_image:+2}" '$1 >= (n ? n : 1) { print $2 }' |
 		sort -V | tail -n 1
 }
@@ -177,19 +180,99 @@ relocate_headers()
 	ln -s "usr/src/linux-headers-$release" "$root/kdir"
 }
 
-# debian_kernel NAME ARCH SERIES FLAVOUR [image]
+# image_package ARCH RELEASE: the one that has the kernel's image; since 7.1 that of the
+# old name has nothing.
+image_package()
+{
+	packages "$1" "linux-binary-$2" | grep -xF "linux-binary-$2" || echo "linux-image-$2"
+}
+
+# --- headers of a newer release of Debian -----------------------------------------
+
+# runtime ARCH PACKAGE: it and what it needs to run, but for what signs modules, which is
+# not run
+runtime()
+{
+	private_apt "$1" apt-cache depends --recurse --no-recommends --no-suggests \
+		--no-conflicts --no-breaks --no-replaces --no-enhances "$2" |
+		grep '^[a-z]' | grep -vE '^(libssl|openssl|libc-gconv|gcc-|libgcc)'
+}
+
+# own_runtime ROOT FINAL: programs in linux-kbuild and pahole were linked to a newer libc
+# than this machine has. They get the one that was unpacked beside them.
+own_runtime()
+{
+	local root=$1 final=$2 libs program interpreter
+
+	libs=$(find "$root/usr/lib" -name libc.so.6 -printf %h)
+	while read -r program; do
+		# Scripts have none.
+		interpreter=$(patchelf --print-interpreter "$program" 2>/dev/null) || continue
+		patchelf --set-interpreter "${libs/#"$root"/"$final"}/${interpreter##*/}" \
+			--force-rpath --set-rpath "${libs/#"$root"/"$final"}" "$program"
+	done < <(find "$root"/usr/lib/linux-kbuild-*/ "$root/usr/bin/pahole" -type f -perm /111)
+	# What else these packages have, nobody reads.
+	rm -rf "${root:?}"/{etc,usr/{sbin,libexec,share,lib64}} "$libs/gconv"
+}
+
+# What the compilers that Debian 12 lacks can do and its own cannot: the option, and the
+# version of gcc that brought it
+NEW_IN_GCC="ASSUME=13 MIN_FUNCTION_ALIGNMENT=14 SANE_FUNCTION_ALIGNMENT=14
+	COUNTED_BY=15 MULTIDIMENSIONAL_NONSTRING=15 COUNTED_BY_PTR=16"
+
+# fit_compiler HEADERS: configured for a newer gcc, they shall know that of this machine.
+# A module has no other layout by that: the options say what may be checked and aligned.
+fit_compiler()
+{
+	local headers=$1 feature lacks=()
+
+	for feature in $NEW_IN_GCC; do
+		[ "${feature#*=}" -le "$HEADERS_GCC" ] || lacks+=("CONFIG_CC_HAS_${feature%=*}")
+	done
+	sed -i "s/gcc-[0-9]*/gcc-$HEADERS_GCC/" "$headers/.kernelvariables"
+	sed -i -E -e "s/^((#define )?CONFIG_GCC_VERSION[= ]).*/\1${HEADERS_GCC}0000/" \
+		-e "/^(#define )?($(IFS='|'; echo "${lacks[*]}"))[= ]/d" \
+		"$headers/.config" "$headers/include/config/auto.conf" \
+		"$headers/include/generated/autoconf.h"
+}
+
+# ----------------------------------------------------------------------------------
+
+# unpack ROOT DEB: what is wanted of it
+unpack()
+{
+	local root=$1 deb=$2
+
+	case ${deb##*/} in
+	linux-image-* | linux-binary-*)
+		# Of the image only the image: its modules are large.
+		dpkg-deb --fsys-tarfile "$deb" |
+			tar -x -C "$root" --wildcards --wildcards-match-slash \
+				--transform='s,.*/.*,Image,' '*/vmlinuz*'
+		;;
+	*)
+		dpkg -x "$deb" "$root"
+		;;
+	esac
+}
+
+# debian_kernel NAME ARCH SERIES|newest FLAVOUR [image]
 debian_kernel()
 {
 	local name=$1 arch=$2 series=$3 flavour=$4 image=${5:-}
-	local release version final tmp deb debs=() kbuild
+	local from=$2 host=$HOST_ARCH release version final tmp deb debs=() tools
 
 	lock "$name"
 	! recent_answer "$name" || return 0
-	update_lists "$arch"
-	release=$(newest_release "$arch" "$series" "$flavour" "$image")
+	if [ "$series" = newest ]; then
+		need patchelf
+		series='' from+=/$NEWEST_SUITE host+=/$NEWEST_SUITE
+	fi
+	update_lists "$from"
+	release=$(newest_release "$from" "$series" "$flavour" "$image")
 	[ -n "$release" ] ||
 		die "the package sources of this machine have no linux-headers-$series*-$flavour for $arch"
-	version=$(candidate "$arch" "linux-headers-$release")
+	version=$(candidate "$from" "linux-headers-$release")
 	final=$KERNELS/$name-$version
 	if [ -e "$final/kdir" ]; then
 		answer "$name" "$final"
@@ -197,31 +280,29 @@ debian_kernel()
 	fi
 
 	# The build tools inside linux-kbuild have to run here.
-	[ "$arch" = "$HOST_ARCH" ] || update_lists "$HOST_ARCH"
-	kbuild=$(depends "$arch" "linux-headers-$release" '^linux-kbuild-')
-	mapfile -t debs < <(depends "$arch" "linux-headers-$release" \
+	[ "$host" = "$from" ] || update_lists "$host"
+	tools=$(depends "$from" "linux-headers-$release" '^linux-kbuild-')
+	[ -n "$series" ] || tools=$(runtime "$host" "$tools")
+	mapfile -t debs < <(depends "$from" "linux-headers-$release" \
 		'^linux-headers-.*-common(-rt)?$')
+	[ -z "$image" ] || debs+=("$(image_package "$from" "$release")")
 	tmp=$(scratch_dir "$name")
 	mkdir "$tmp/debs" "$tmp/root"
-	fetch "$arch" "$tmp/debs" "linux-headers-$release" "${debs[@]}" \
-		${image:+"linux-image-$release"}
-	fetch "$HOST_ARCH" "$tmp/debs" "$kbuild"
+	fetch "$from" "$tmp/debs" "linux-headers-$release" "${debs[@]}"
+	mapfile -t debs <<<"$tools"
+	fetch "$host" "$tmp/debs" "${debs[@]}"
 
 	for deb in "$tmp"/debs/*.deb; do
-		case ${deb##*/} in
-		linux-image-*)
-			# Of the image only the image: its modules are large.
-			dpkg-deb --fsys-tarfile "$deb" |
-				tar -x -C "$tmp/root" --wildcards './boot/vmlinuz-*'
-			mv "$tmp"/root/boot/vmlinuz-* "$tmp/root/Image"
-			rmdir "$tmp/root/boot"
-			;;
-		*)
-			dpkg -x "$deb" "$tmp/root"
-			;;
-		esac
+		unpack "$tmp/root" "$deb"
 	done
 	relocate_headers "$tmp/root" "$final" "$release"
+	if [ -z "$series" ]; then
+		own_runtime "$tmp/root" "$final"
+		fit_compiler "$tmp/root/kdir"
+		echo "PAHOLE = $final/usr/bin/pahole" >>"$tmp/root/kdir/.kernelvariables"
+		# They come every other week.
+		find "$KERNELS" -maxdepth 1 -name "$name-[0-9]*" -mtime +30 -exec rm -rf {} +
+	fi
 	mkdir -p "$KERNELS"
 	rm -rf "$final"
 	mv "$tmp/root" "$final"
@@ -521,6 +602,11 @@ main()
 	mkdir -p "$CACHE"
 	case ${1:-} in
 	stock) debian_kernel stock arm64 6.12 cloud-arm64 image ;;
+	stock-6.1) debian_kernel "$1" arm64 6.1 cloud-arm64 image ;;
+	newest) debian_kernel "$1" arm64 newest cloud-arm64 image ;;
+	stock-amd64) debian_kernel "$1" amd64 6.12 cloud-amd64 image ;;
+	stock-6.1-amd64) debian_kernel "$1" amd64 6.1 cloud-amd64 image ;;
+	newest-amd64) debian_kernel "$1" amd64 newest cloud-amd64 image ;;
 	rt) debian_kernel rt arm64 6.12 rt-arm64 image ;;
 	kunit) arm64_kernel kunit "Image modules" "" kernel.config arm64.config ;;
 	debug)
