@@ -37,6 +37,8 @@ the modules: all of it in ${CACHE/#$HOME/\~}.
                      rtdebug PREEMPT_RT with lockdep, pages of 64 KiB
                      16k     no preemption, pages of 16 KiB
                      amd64   the same as kunit for amd64; the others are for arm64
+                     kunit-newest
+                             the same as kunit of the newest source that Debian has
                      PATH    the build tree of any kernel for arm64 or amd64
   --shell            an interactive shell instead, with the modules at hand
   --gdb              stop before the first instruction and wait for gdb

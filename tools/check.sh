@@ -179,13 +179,13 @@ plan_kernel()
 		guest "${1##*/}-smp" "$1" smp,hotplug "$SUITES" --smp "${CPUS_SMP[$1]:-5}"
 	fi
 	# What wants a machine with several nodes, and with little memory
-	if [ "$1" = kunit ] && selected chaos_numa chaos_pressure; then
-		guest kunit-nodes kunit numa,pressure "$SUITES" \
+	if [[ $1 == kunit* ]] && selected chaos_numa chaos_pressure; then
+		guest "$1-nodes" "$1" numa,pressure "$SUITES" \
 			--nodes 2 --smp 4 --mem 384M
 	fi
 	# Some of what "make torture" does for longer; and it finds what it is to find.
-	if [ "$1" = kunit ] && selected chaos_torture; then
-		guest kunit-torture kunit torture "$SUITES" --smp 4 --mem 512M \
+	if [[ $1 == kunit* ]] && selected chaos_torture; then
+		guest "$1-torture" "$1" torture "$SUITES" --smp 4 --mem 512M \
 			--append chaos.torture=seconds=12,need_nmi=1 \
 			--append chaos.mistakes=double,leak
 	fi

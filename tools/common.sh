@@ -88,7 +88,7 @@ kernel_arch()
 
 # The test kernels that tools/kernels.sh builds and QEMU boots; what each is for, says
 # Documentation/kernels.rst.
-TEST_KERNELS="kunit debug kcsan rtdebug 16k amd64"
+TEST_KERNELS="kunit debug kcsan rtdebug 16k amd64 kunit-newest"
 
 # Those that Debian builds
 DEBIAN_KERNELS="stock stock-6.1 newest rt stock-amd64 stock-6.1-amd64 newest-amd64"

@@ -9,6 +9,7 @@
 #   tools/kernels.sh kunit|debug          a test kernel built from linux-source-6.12
 #   tools/kernels.sh kcsan|rtdebug|16k|amd64
 #                                         others of its kind, see Documentation/kernels.rst
+#   tools/kernels.sh kunit-newest         the same as kunit of the newest source in sid
 #   tools/kernels.sh clang                the same as kunit, headers only, for clang
 #   tools/kernels.sh um                   User-mode Linux of the same source: one CPU
 #   tools/kernels.sh um-smp               of Debian's newest source: several CPUs
@@ -38,10 +39,10 @@ KERNELS=$CACHE/kernels
 LISTS_MAX_AGE=1440
 ARCHIVE_KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
 SOURCE_PACKAGE=linux-source-$SOURCE_SERIES
-# Where Debian has its newest kernels, and how their source packages begin:
-# User-mode Linux has several CPUs since 7.0.
+# Where Debian has its newest kernels, and their series as a pattern: User-mode Linux has
+# several CPUs since 7.0.
 NEWEST_SUITE=sid
-NEWEST_SOURCE=linux-source-7.
+NEWEST_SERIES='7\.[0-9]+'
 
 # --- packages of any architecture, unpacked -----------------------------------
 
@@ -149,6 +150,8 @@ fetch()
 	say "fetching $*"
 	(cd "$dir" && private_apt "$arch" apt-get -q download "$@") >>"$log" 2>&1 || {
 		tail -n 5 "$log" >&2
+		# They may name what is gone: the next run reads new ones.
+		rm -f "$CACHE/apt/${arch//\//-}/updated"
 		die "could not fetch $* (full log: $log)"
 	}
 }
@@ -392,28 +395,35 @@ source_of_deb()
 		tar -x --to-stdout --wildcards './usr/src/linux-source-*.tar.xz'
 }
 
-# The newest source that the archive has
-newest_source()
+# archive_source NAME ARCH[/SUITE] SERIES: the newest source that the archive has of a
+# series, a pattern; unpacked but not installed
+archive_source()
 {
-	local from=$HOST_ARCH/$NEWEST_SUITE package version tmp tree
+	local name=$1 from=$2 series=$3 package version tmp tree
 
 	need xz-utils
 	lock source
-	! recent_answer newest-source || return 0
+	! recent_answer "$name" || return 0
 	update_lists "$from"
-	package=$(packages "$from" "$NEWEST_SOURCE" | sort -V | tail -n 1)
-	[ -n "$package" ] ||
-		die "the archive of this machine has no $NEWEST_SOURCE* in $NEWEST_SUITE"
+	package=$(packages "$from" linux-source- | { grep -xE "linux-source-$series" || true; } |
+		sort -V | tail -n 1)
+	[ -n "$package" ] || die "the archive of this machine has no linux-source-$series for $from"
 	version=$(candidate "$from" "$package")
-	tmp=$(scratch_dir newest-source)
+	tmp=$(scratch_dir "$name")
 	fetch "$from" "$tmp" "$package"
 	tree=$(source_tree "$version" source_of_deb "$tmp"/*.deb)
 	rm -rf "$tmp"
-	# They come every other week.
-	find "$CACHE/source" -maxdepth 1 -name "${NEWEST_SOURCE#linux-source-}*" \
+	# Newer ones come every other week.
+	find "$CACHE/source" -maxdepth 1 -regextype posix-extended -regex ".*/$series\..*" \
 		! -path "$tree" -mtime +30 -exec rm -rf {} +
-	answer newest-source "$tree"
+	answer "$name" "$tree"
 	unlock source
+}
+
+# The newest source that the archive has
+newest_source()
+{
+	archive_source newest-source "$HOST_ARCH/$NEWEST_SUITE" "$NEWEST_SERIES"
 }
 
 # Kconfig drops what its dependencies do not allow, and says nothing. A test
@@ -609,6 +619,11 @@ main()
 	newest-amd64) debian_kernel "$1" amd64 newest cloud-amd64 image ;;
 	rt) debian_kernel rt arm64 6.12 rt-arm64 image ;;
 	kunit) arm64_kernel kunit "Image modules" "" kernel.config arm64.config ;;
+	kunit-newest)
+		SRC=$(newest_source)
+		built_kernel "$1" arm64 "Image modules" "" \
+			kernel.config arm64.config newest.config
+		;;
 	debug)
 		arm64_kernel debug "Image modules" "" \
 			kernel.config arm64.config debug.config
