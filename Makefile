@@ -74,6 +74,13 @@ check:
 
 check-all:
 	@SUITES='$(SUITES)' KERNELS=all tools/check.sh
+	@tools/gdb.sh --test
+
+gdb:
+	@tools/gdb.sh
+
+gdb-test:
+	@tools/gdb.sh --test
 
 torture:
 	@tools/torture.sh
@@ -140,6 +147,8 @@ help:
 	@echo "make kunit-um       run the suites as part of a kernel, in User-mode Linux"
 	@echo "make torture        torture each engine for five minutes, in QEMU"
 	@echo "  DURATION=1800         seconds for each (more: the top of tools/torture.sh)"
+	@echo "make gdb            debug the guest that ./run-qemu.sh --gdb has made wait"
+	@echo "make gdb-test       see that this works"
 	@echo "make count          count the instructions of single calls, in QEMU"
 	@echo "make bench          measure the engines and the kernel's allocators side by side"
 	@echo "  BENCH=--quick         to see that it works (more: tools/bench.sh --help)"
@@ -159,6 +168,6 @@ help:
 	@echo
 	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
 
-.PHONY: all modules check-kdir install clean check check-all torture style analyze count bench native \
+.PHONY: all modules check-kdir install clean check check-all gdb gdb-test torture style analyze count bench native \
 	model host host-fuzz host-coverage chaostop install-tools pictures tools-check help
 .PHONY: uninstall install-dkms packages kunit-um

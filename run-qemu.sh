@@ -36,12 +36,14 @@ the modules: all of it in ${CACHE/#$HOME/\~}.
                      kcsan   the same with the concurrency sanitizer
                      rtdebug PREEMPT_RT with lockdep, pages of 64 KiB
                      16k     no preemption, pages of 16 KiB
+                     gdb     the same as kunit with debug information
                      amd64   the same as kunit for amd64; the others are for arm64
                      kunit-newest
                              the same as kunit of the newest source that Debian has
                      PATH    the build tree of any kernel for arm64 or amd64
   --shell            an interactive shell instead, with the modules at hand
-  --gdb              stop before the first instruction and wait for gdb
+  --gdb[=PORT]       stop before the first instruction and wait for tools/gdb.sh at
+                     this port (default $GDB_PORT); the kernel is gdb if not told
   --append "ARGS"    more words for the kernel command line
   --timeout SECONDS  give the guest up after this (default: $TIMEOUT_FAST, and
                      $TIMEOUT_SLOW for the test kernels and PATH; 0: never)
@@ -67,7 +69,7 @@ bad_usage()
 
 parse_options()
 {
-	SMP=2 MEM=1G NODES=1 KERNEL=stock APPEND='' TIMEOUT='' JOBS=replay LOG=''
+	SMP=2 MEM=1G NODES=1 KERNEL='' APPEND='' TIMEOUT='' JOBS=replay LOG=''
 	SHELL_WANTED='' GDB='' CHOSEN=() QEMU_EXTRA=()
 
 	while [ $# -gt 0 ]; do
@@ -80,7 +82,7 @@ parse_options()
 			;;
 		--*=*) set_option "${1%%=*}" "${1#*=}" ;;
 		--shell) SHELL_WANTED=1 ;;
-		--gdb) GDB=1 ;;
+		--gdb) GDB=$GDB_PORT ;;
 		--bench)
 			shift
 			exec "$TOP/tools/bench.sh" "$@"
@@ -95,6 +97,8 @@ parse_options()
 		esac
 		shift
 	done
+	KERNEL=${KERNEL:-${GDB:+gdb}}
+	KERNEL=${KERNEL:-stock}
 }
 
 set_option()
@@ -125,6 +129,10 @@ set_option()
 		TIMEOUT=$2
 		;;
 	--guest) set_jobs "$2" ;;
+	--gdb)
+		[[ $2 =~ ^[1-9][0-9]{3,4}$ ]] || bad_usage "--gdb wants a port, not '$2'"
+		GDB=$2
+		;;
 	--log) LOG=$2 ;;
 	*) bad_usage "unknown option '$1'" ;;
 	esac
@@ -140,7 +148,7 @@ set_jobs()
 	JOBS=$1
 }
 
-# Sets KERNEL_DIR, ARCH, IMAGE and VMLINUX (which may not exist).
+# Sets KERNEL_DIR, ARCH and IMAGE.
 find_kernel()
 {
 	if is_kernel_name "$KERNEL"; then
@@ -150,7 +158,6 @@ find_kernel()
 		KERNEL_DIR=$(realpath "$KERNEL")
 	fi
 	ARCH=$(kernel_deb_arch "$KERNEL_DIR")
-	VMLINUX=$KERNEL_DIR/vmlinux
 	for IMAGE in "$KERNEL_DIR/Image" "$KERNEL_DIR/arch/arm64/boot/Image" \
 		"$KERNEL_DIR/arch/x86/boot/bzImage"; do
 		[ ! -e "$IMAGE" ] || return 0
@@ -164,9 +171,10 @@ find_machine()
 {
 	case $ARCH in
 	arm64)
-		# Emulating the real pointer authentication algorithm is slow.
+		# Emulating the real pointer authentication algorithm is slow; and gdb cannot
+		# follow the pointers.
 		MACHINE=(qemu-system-aarch64 -M "virt,gic-version=3"
-			-cpu "max,pauth-impdef=on")
+			-cpu "max,$([ -n "$GDB" ] && echo pauth=off || echo pauth-impdef=on)")
 		# NMIs exist where the kernel can mask by priority instead.
 		CONSOLE="console=ttyAMA0 earlycon irqchip.gicv3_pseudo_nmi=1"
 		;;
@@ -219,7 +227,7 @@ assemble_qemu()
 	QEMU=("${MACHINE[@]}" -accel tcg
 		-smp "$SMP" -m "$MEM" "${NUMA[@]}" -no-reboot -nic none
 		-kernel "$IMAGE" -initrd "$WORK/initramfs.gz" -append "$cmdline")
-	[ -z "$GDB" ] || QEMU+=(-S -gdb tcp::1234)
+	[ -z "$GDB" ] || QEMU+=(-S -gdb "tcp:127.0.0.1:$GDB")
 	if [ -n "$SHELL_WANTED" ]; then
 		QEMU+=(-nographic)
 	else
@@ -228,16 +236,37 @@ assemble_qemu()
 	QEMU+=("${QEMU_EXTRA[@]}")
 }
 
-print_gdb_command()
+# The modules as gdb reads them. Where a section has an address already, as .data has on
+# arm64, it takes all code for .text's.
+copy_symbols()
 {
-	local symbols='' gdb_arch=aarch64
+	local ko
 
-	[ "$ARCH" = arm64 ] || gdb_arch=i386:x86-64
-	[ ! -e "$VMLINUX" ] || symbols=" $VMLINUX"
-	say "waiting for gdb (Debian: gdb-multiarch); in another terminal:"
-	echo "    gdb-multiarch -ex 'set architecture $gdb_arch' -ex 'target remote :1234'$symbols" >&2
-	say "symbols of the module, once it is loaded: add-symbol-file $BUILD/chaos_alloc.ko ADDRESS"
-	say "(ADDRESS is the guest's /sys/module/chaos_alloc/sections/.text)"
+	mkdir "$1"
+	while read -r ko; do
+		"$(cross_prefix "$ARCH")objcopy" --change-section-address '*=0' \
+			"$ko" "$1/${ko##*/}"
+	done < <(find "$BUILD" -name '*.ko')
+}
+
+# What tools/gdb/chaos.py has to know of the guest that waits at the port GDB
+announce_gdb()
+{
+	local guest=$CACHE/gdb/$GDB pid
+
+	pid=$(sed -n 's/^pid=//p' "$guest" 2>/dev/null) || true
+	if [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; then
+		bad_usage "port $GDB belongs to a guest that runs already: --gdb=$((GDB + 1))?"
+	fi
+	copy_symbols "$WORK/symbols"
+	mkdir -p "${guest%/*}"
+	trap 'rm -rf "$WORK" "$CACHE/gdb/$GDB"' EXIT
+	printf '%s\n' "pid=$$" "arch=$ARCH" "kernel=$KERNEL_DIR" "build=$BUILD" \
+		"symbols=$WORK/symbols" "top=$TOP" >"$guest"
+	[ -e "$KERNEL_DIR/kdir/vmlinux-gdb.py" ] || [ -e "$KERNEL_DIR/vmlinux-gdb.py" ] ||
+		say "this kernel has no scripts for gdb: symbols of its modules are not loaded"
+	say "waiting for gdb; in another terminal: tools/gdb.sh$(
+		[ "$GDB" -eq "$GDB_PORT" ] || echo " --port $GDB")"
 }
 
 # Sets STATUS to that of QEMU, or to 124.
@@ -330,7 +359,7 @@ main()
 	fi
 	pack_initramfs "$ARCH" "$BUILD" "$WORK"
 	assemble_qemu
-	[ -z "$GDB" ] || print_gdb_command
+	[ -z "$GDB" ] || announce_gdb
 
 	if [ -n "$SHELL_WANTED" ]; then
 		"${QEMU[@]}"

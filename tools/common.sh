@@ -93,10 +93,13 @@ TEST_KERNELS="kunit debug kcsan rtdebug 16k amd64 kunit-newest"
 # Those that Debian builds
 DEBIAN_KERNELS="stock stock-6.1 newest rt stock-amd64 stock-6.1-amd64 newest-amd64"
 
+# Where ./run-qemu.sh --gdb waits
+GDB_PORT=1234
+
 # is_kernel_name WORD: does tools/kernels.sh know it as one that QEMU boots?
 is_kernel_name()
 {
-	[[ " $DEBIAN_KERNELS $TEST_KERNELS " == *" $1 "* ]]
+	[[ " gdb $DEBIAN_KERNELS $TEST_KERNELS " == *" $1 "* ]]
 }
 
 # kernel_deb_arch DIR: Debian's word for what the kernel in a directory, its own build

@@ -10,6 +10,7 @@
 #   tools/kernels.sh kcsan|rtdebug|16k|amd64
 #                                         others of its kind, see Documentation/kernels.rst
 #   tools/kernels.sh kunit-newest         the same as kunit of the newest source in sid
+#   tools/kernels.sh gdb                  the same as kunit with debug information
 #   tools/kernels.sh clang                the same as kunit, headers only, for clang
 #   tools/kernels.sh um                   User-mode Linux of the same source: one CPU
 #   tools/kernels.sh um-smp               of Debian's newest source: several CPUs
@@ -631,6 +632,10 @@ main()
 	kcsan | rtdebug | 16k)
 		arm64_kernel "$1" "Image modules" "" \
 			kernel.config arm64.config "$1.config"
+		;;
+	gdb)
+		arm64_kernel gdb "Image modules scripts_gdb" "" \
+			kernel.config arm64.config gdb.config
 		;;
 	amd64)
 		# For objtool
