@@ -143,6 +143,7 @@ print(s.getsockname()[1])')
 }
 
 # If it has not ended by itself. Without its QEMU, it does.
+# shellcheck disable=SC2317  # the trap calls it
 end_guest()
 {
 	[ -z "$GUEST" ] || pkill -P "$GUEST" || true
@@ -200,10 +201,14 @@ test_breakpoint()
 test_attach()
 {
 	session attach chaos_default_free_tlsf --ex 'chaos-whose p' --ex 'chaos-whose &p' \
-		--ex delete --ex 'set var chaos_default->priv = 0'
+		--ex delete --ex 'set var chaos_default->priv = 0' \
+		--ex 'break panic' --ex continue --ex backtrace --ex 'frame function do_mem_abort' \
+		--ex 'info symbol regs->pc' --ex 'info line *regs->regs[30]'
 	says "a guest that has booted" "$WORK/attach" \
 		'^#0  chaos_default_free_tlsf \(p=0x[0-9a-f]+\) at chaos_alloc.c:[0-9]+' \
 		'block_free .* at chaos_replay.c:[0-9]+'
+	says "a crash, in gdb" "$WORK/attach" 'hit Breakpoint .* panic' '^#1 .* die \(str=.*"Oops"' \
+		'_raw_spin_trylock \+ [0-9]+ in section .text' '^Line [0-9]+ of "lock.h"'
 	says "chaos-whose" "$WORK/attach" \
 		'^0x[0-9a-f]+: byte [0-9]+ of the pool at 0x[0-9a-f]+, heap default \(tlsf\)'
 }
