@@ -178,8 +178,10 @@ session()
 # The one command: from before the first instruction to a block. Then what is in the heap.
 test_breakpoint()
 {
+	# shellcheck disable=SC2016  # a function of gdb
 	session breakpoint --ex chaos-heaps --ex 'chaos-heap default' --ex 'chaos-heap heap' \
-		--ex 'chaos-whose heap' --ex lx-lsmod --ex disconnect
+		--ex 'chaos-whose heap' --ex lx-lsmod --ex 'print $lx_current().comm' \
+		--ex lx-dmesg --ex disconnect
 	says "a breakpoint in tlsf, from the first instruction on" "$WORK/breakpoint" \
 		'hit Breakpoint .* tlsf_alloc_fast .* at tlsf_core.h:[0-9]+' \
 		'^#0  tlsf_alloc_fast \(.*want=[0-9]+, heap=0x[0-9a-f]+\) at tlsf_core.h:[0-9]+' \
@@ -194,7 +196,8 @@ test_breakpoint()
 		'^  watermark 12, retire_delay 100, return_delay 5000, heartbeat 256' \
 		'^  pool at 0x[0-9a-f]+: 0x[0-9a-f]+ to 0x[0-9a-f]+, 16777216 bytes' \
 		'^heap default at 0x' '^0x[0-9a-f]+ is in no pool'
-	says "lx-lsmod" "$WORK/breakpoint" 'chaos_replay' 'chaos_alloc .* chaos_replay$'
+	says "lx-lsmod, lx_current, lx-dmesg" "$WORK/breakpoint" 'chaos_replay' \
+		'chaos_alloc .* chaos_replay$' '= "chaos_replay/' '\] chaos_alloc: default heap: tlsf'
 }
 
 # Again, to a guest that has booted; and make it crash
