@@ -74,7 +74,7 @@ check:
 
 check-all:
 	@SUITES='$(SUITES)' KERNELS=all tools/check.sh
-	@tools/gdb.sh --test
+	@tools/doccheck.py --long
 
 gdb:
 	@tools/gdb.sh
@@ -87,6 +87,12 @@ torture:
 
 style:
 	@tools/style.sh
+
+htmldocs:
+	@tools/docs.sh html
+
+docs-check:
+	@tools/docs.sh check
 
 analyze:
 	@tools/analyze.sh
@@ -165,9 +171,12 @@ help:
 	@echo "make tools-check    test these"
 	@echo "make packages       build and try the Debian packages, and dkms"
 	@echo "make style          checkpatch, sparse, shellcheck, kernel-doc, warnings, fast paths"
+	@echo "make htmldocs       render the documentation, into Documentation/output"
+	@echo "make docs-check     see that it renders, and that a test runs each command in it"
 	@echo
 	@echo "./run-qemu.sh       try the modules in QEMU (see --help)"
 
 .PHONY: all modules check-kdir install clean check check-all gdb gdb-test torture style analyze count bench native \
-	model host host-fuzz host-coverage chaostop install-tools pictures tools-check help
+	model host host-fuzz host-coverage chaostop install-tools pictures tools-check \
+	htmldocs docs-check help
 .PHONY: uninstall install-dkms packages kunit-um

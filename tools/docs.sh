@@ -1,0 +1,108 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Renders the documentation, and checks it.
+#
+#   tools/docs.sh html [DIR]  as HTML, into Documentation/output if not told: what
+#                             "make htmldocs" does. Any warning is an error.
+#   tools/docs.sh check       the same, and tools/doccheck.py: links, and that each command in
+#                             a document is run by a test: what "make docs-check" does. Ends
+#                             with "N passed, N failed, N skipped".
+
+# shellcheck disable=SC2317  # try calls what it is given
+set -euo pipefail
+# shellcheck source=tools/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+# sphinx_extension: the kernel's, which renders its comments. The source tree that tests
+# use has no documentation.
+sphinx_extension()
+{
+	local version dir from=linux-source-$SOURCE_SERIES
+
+	version=$(dpkg-query -W -f '${Version}' "$from")
+	dir=$CACHE/docs/$version
+	if [ ! -e "$dir/kerneldoc.py" ]; then
+		mkdir -p "$dir"
+		tar -xJf "/usr/src/$from.tar.xz" -C "$dir" --strip-components=3 --occurrence=1 \
+			"$from/Documentation/sphinx/kernellog.py" \
+			"$from/Documentation/sphinx/kerneldoc.py"
+	fi
+	echo "$dir"
+}
+
+# write_conf DIR EXTENSION SOURCE
+write_conf()
+{
+	cat >"$1/conf.py" <<EOF
+import sys
+sys.path.insert(0, "$2")
+extensions = ["kerneldoc"]
+kerneldoc_bin = "$3/scripts/kernel-doc"
+kerneldoc_srctree = "$TOP"
+project = "chaos_alloc"
+root_doc = "index"
+exclude_patterns = ["output"]
+html_theme = "alabaster"
+html_copy_source = False
+html_show_copyright = False
+primary_domain = "c"
+highlight_language = "none"
+c_id_attributes = ["__kprobes"]
+EOF
+}
+
+html()
+{
+	local out=${1:-$TOP/Documentation/output} work source extension
+
+	need python3-sphinx perl "linux-source-$SOURCE_SERIES" xz-utils
+	source=$("$TOP/tools/kernels.sh" source)
+	lock docs
+	extension=$(sphinx_extension)
+	work=$CACHE/docs/$(cksum <<<"$TOP" | cut -d ' ' -f 1)
+	mkdir -p "$work" "$out"
+	write_conf "$work" "$extension" "$source"
+	PYTHONDONTWRITEBYTECODE=1 sphinx-build -q -W --keep-going -E -b html -c "$work" \
+		-d "$work/doctrees" "$TOP/Documentation" "$out"
+	grep -q 'chaos_heap_create' "$out/api.html" || die "api.html has no functions"
+	say "rendered: $out/index.html"
+}
+
+check()
+{
+	local out
+
+	mkdir -p "$CACHE/tmp"
+	out=$(mktemp -d "$CACHE/tmp/docs.XXXXXX")
+	# shellcheck disable=SC2064  # this directory
+	trap "rm -rf '$out'" EXIT
+	need python3 git
+	try "htmldocs, without warnings" "$TOP/tools/docs.sh" html "$out"
+	try "links and commands" "$TOP/tools/doccheck.py"
+	tally
+}
+
+# try_make modules|install: the Makefile, by hand as it were, but where all is compiled
+# already
+try_make()
+{
+	local kernel build root
+
+	kernel=$("$TOP/tools/kernels.sh" kunit)
+	build=$("$TOP/tools/modules.sh" "$kernel" arm64)
+	root=$(mktemp -d)
+	# shellcheck disable=SC2064  # this directory
+	trap "rm -rf '$root'" EXIT
+	cd "$build"
+	make -s -f "$TOP/Makefile" KDIR="$kernel/kdir" ARCH=arm64 \
+		CROSS_COMPILE="$(cross_prefix arm64)" INSTALL_MOD_PATH="$root" "$1"
+	[ "$1" != install ] || find "$root" -name 'chaos_alloc.ko*' | grep .
+}
+
+case ${1:-} in
+try-make) try_make "$2" ;;
+html) html "${2:-}" ;;
+check) check ;;
+*) sed -n '/^# Renders/,/^$/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac; exit
