@@ -75,6 +75,20 @@ parameter()
 	insmod /modules/chaos_alloc.ko fail_chaos_alloc=1,0,0,-1 && rmmod chaos_alloc
 }
 
+# The n-th point of a single task. Requests of the kernel's own that may block are no points,
+# unless it is told so; busybox tries again, and then nothing fails.
+nth_point()
+{
+	kernel_too Y
+	mark=$(log_mark)
+	log "chaos_provoke: expect 1: name fail_chaos_alloc"
+	sh -c 'echo 7 >/proc/self/fail-nth; exec insmod /modules/chaos_alloc.ko'
+	log "chaos_provoke: expect end"
+	log_since "$mark" | grep -q '\] name fail_chaos_alloc' ||
+		fail "it was none of ours" || return
+	[ ! -e /sys/module/chaos_alloc ] || rmmod chaos_alloc
+}
+
 # --- sweeps ---------------------------------------------------------------------
 
 # load ALLOCATOR: while the first, the second, ... of its allocations fails, until there
@@ -122,7 +136,7 @@ faulty()
 }
 
 failed=0
-run_suite chaos_injection "files client parameter $(each load) $(each faulty)"
+run_suite chaos_injection "files client parameter nth_point $(each load) $(each faulty)"
 status=$failed
 # shellcheck disable=SC2194,SC2254  # the word is constant, the pattern is not
 case chaos_fault in
