@@ -168,7 +168,7 @@ def run(command):
 
 
 def in_sources(pattern):
-    return run(f"git grep -qE {shlex.quote(pattern)} -- '*.c' '*.h'").returncode == 0
+    return run(f"grep -rqE --include='*.[ch]' {shlex.quote(pattern)} .").returncode == 0
 
 
 def make_problem(words):
@@ -185,7 +185,7 @@ def make_problem(words):
 
 def insmod_problem(words):
     module = words[1].removesuffix(".ko").split("/")[-1]
-    if not run(f"git grep -qw {module} -- '*Kbuild'").returncode == 0:
+    if run(f"grep -rqw --include=Kbuild {module} .").returncode != 0:
         return f"no module {module}"
     for word in words[2:]:
         parameter = word.strip("[]").split("=")[0]

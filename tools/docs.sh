@@ -77,7 +77,7 @@ check()
 	out=$(mktemp -d "$CACHE/tmp/docs.XXXXXX")
 	# shellcheck disable=SC2064  # this directory
 	trap "rm -rf '$out'" EXIT
-	need python3 git
+	need python3
 	try "htmldocs, without warnings" "$TOP/tools/docs.sh" html "$out"
 	try "links and commands" "$TOP/tools/doccheck.py"
 	tally
