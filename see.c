@@ -33,6 +33,7 @@
 #include "engine.h"
 #include "grow.h"
 #include "see.h"
+#include "track.h"
 #include "watch.h"
 
 /* ---------------------------------- stats --------------------------------- */
@@ -352,6 +353,14 @@ static int chaos_check_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(chaos_check);
 
+/* --------------------------------- callers -------------------------------- */
+
+static int chaos_callers_file_show(struct seq_file *m, void *unused)
+{
+	return chaos_callers_show(m, m->private);
+}
+DEFINE_SHOW_ATTRIBUTE(chaos_callers_file);
+
 /* --------------------------------- latency -------------------------------- */
 
 /* The most ns that are counted with those of bucket @i. */
@@ -470,6 +479,7 @@ void chaos_see_add(struct chaos_heap *heap)
 	debugfs_create_file("classes", 0400, dir, heap, &chaos_classes_fops);
 	debugfs_create_file("map", 0400, dir, heap, &chaos_map_fops);
 	debugfs_create_file("check", 0400, dir, heap, &chaos_check_fops);
+	debugfs_create_file("callers", 0400, dir, heap, &chaos_callers_file_fops);
 	debugfs_create_file("latency", 0600, dir, heap, &chaos_latency_fops);
 }
 

@@ -36,6 +36,7 @@ modes()
 	modes=$(cd "$HEAPS" && find . -exec stat -c '%n %a %u %g' '{}' ';' | sort)
 	[ "$modes" = ". 700 0 0
 ./default-1 700 0 0
+./default-1/callers 400 0 0
 ./default-1/check 400 0 0
 ./default-1/classes 400 0 0
 ./default-1/latency 600 0 0
@@ -47,6 +48,7 @@ contents()
 {
 	modes || return
 	look check '^ok$' || return
+	look callers '^not tracked: track=1 does that$' || return
 	look stats '^name default$' || return
 	look stats "^allocator $allocator\$" || return
 	look stats "^pool_bytes $bytes\$" || return
@@ -87,6 +89,24 @@ time_sample()
 latency()
 {
 	with_module time_sample allocator="$1"
+}
+
+# The client leaves three blocks in the default heap: whose they are, is known while it is there,
+# and when it has gone.
+callers_of_sample()
+{
+	insmod /modules/chaos_sample.ko leak=1 || fail "chaos_sample.ko does not load" || return
+	wanted='^ *3 blocks, [0-9]+ bytes: sample_use\+0x[0-9a-f]+/0x[0-9a-f]+ \[chaos_sample\]$'
+	ok=0
+	look callers "$wanted" || ok=1
+	rmmod chaos_sample
+	look callers "$wanted" || ok=1
+	return "$ok"
+}
+
+callers()
+{
+	with_module callers_of_sample allocator="$1" track=1
 }
 
 # --- the events -----------------------------------------------------------------
@@ -144,5 +164,5 @@ watch()
 }
 
 failed=0
-run_suite chaos_inside "$(each files) $(each latency) $(each trace) unload $(each watch)"
+run_suite chaos_inside "$(each files) $(each callers) $(each latency) $(each trace) unload $(each watch)"
 exit "$failed"
