@@ -1509,3 +1509,25 @@ bool chaos_heap_owns(struct chaos_heap *heap, const void *p)
 }
 EXPORT_SYMBOL_GPL(chaos_heap_owns);
 
+/**
+ * chaos_heap_of() - the heap that an address lies in
+ * @p: any address
+ *
+ * Valid for as long as a block of the heap at that address is live.
+ *
+ * Context: any.
+ * Return: the heap one of whose pools it is in, whether or not a block is live there; NULL
+ * if there is none
+ */
+struct chaos_heap *chaos_heap_of(const void *p)
+{
+	struct chaos_pool *pool;
+	struct chaos_heap *heap;
+
+	preempt_disable();
+	pool = chaos_pool_of(p);
+	heap = pool ? pool->heap : NULL;
+	preempt_enable();
+	return heap;
+}
+EXPORT_SYMBOL_GPL(chaos_heap_of);

@@ -275,6 +275,7 @@ size_t chaos_heap_alloc_bulk(struct chaos_heap *heap, size_t size, gfp_t gfp,
 
 int chaos_heap_add_pool(struct chaos_heap *heap, void *mem, size_t size);
 bool chaos_heap_owns(struct chaos_heap *heap, const void *p);
+struct chaos_heap *chaos_heap_of(const void *p);
 int chaos_heap_check(struct chaos_heap *heap);
 int chaos_heap_walk(struct chaos_heap *heap, chaos_visitor visitor, void *arg);
 void chaos_heap_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats);
