@@ -543,10 +543,11 @@ static int chaos_size_get(char *buffer, const struct kernel_param *kp)
 	return sysfs_emit(buffer, "%zu\n", *(size_t *)kp->arg);
 }
 
-static const struct kernel_param_ops chaos_size_ops = {
+const struct kernel_param_ops chaos_size_ops = {
 	.set = chaos_size_set,
 	.get = chaos_size_get,
 };
+EXPORT_SYMBOL_GPL(chaos_size_ops);
 
 static size_t pool_size = CHAOS_POOL_DEFAULT;
 module_param_cb(pool_size, &chaos_size_ops, &pool_size, 0400);

@@ -14,6 +14,9 @@
 #define CHAOS_GFP_REFUSED						\
 	(GFP_ZONEMASK | __GFP_NOFAIL | __GFP_ACCOUNT | __GFP_THISNODE)
 
+/* Of parameters that are a number of bytes, as in max_size=64M; arg is a size_t. */
+extern const struct kernel_param_ops chaos_size_ops;
+
 /*
  * The default heap.  Its engine is chosen once, at load time; static branches
  * make the calls of chaos_alloc() and chaos_free() direct ones.
