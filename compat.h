@@ -219,4 +219,49 @@ do {									\
 } while (0)
 #endif
 
+/* It takes one argument less since 6.12. */
+static inline void *chaos_kernel_kvrealloc(const void *p, size_t old_size, size_t size,
+					   gfp_t gfp)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	return kvrealloc(p, size, gfp);
+#else
+	return kvrealloc(p, old_size, size, gfp);
+#endif
+}
+
+/*
+ * kfree_rcu()'s function is told of the block since 6.3.  Before, of how far its rcu_head
+ * is from its beginning, or of the block if it has none.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define chaos_kvfree_rcu_block(head, arg)	((void *)(arg))
+#define chaos_kvfree_rcu_arg(head, p)		(p)
+#else
+#define chaos_kvfree_rcu_block(head, arg)				\
+	((head) ? (void *)(head) - (unsigned long)(arg) : (void *)(arg))
+#define chaos_kvfree_rcu_arg(head, p)					\
+	((rcu_callback_t)((head) ? (void *)((void *)(head) - (void *)(p)) : (p)))
+#endif
+
+/*
+ * How ftrace lets a function be replaced.  All registers are saved for that, or, where
+ * the architecture can, the arguments: since 6.2, these have accessors.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_ARGS
+#define CHAOS_CAN_CATCH
+#define CHAOS_FTRACE_FLAGS			0
+#define chaos_ftrace_arg(regs, n)		ftrace_regs_get_argument(regs, n)
+#define chaos_ftrace_go_to(regs, ip)		ftrace_regs_set_instruction_pointer(regs, ip)
+#endif
+#elif defined(CONFIG_DYNAMIC_FTRACE_WITH_REGS)
+#define CHAOS_CAN_CATCH
+#define CHAOS_FTRACE_FLAGS			FTRACE_OPS_FL_SAVE_REGS
+#define chaos_ftrace_arg(regs, n)					\
+	regs_get_kernel_argument(ftrace_get_regs(regs), n)
+#define chaos_ftrace_go_to(regs, ip)					\
+	instruction_pointer_set(ftrace_get_regs(regs), ip)
+#endif
+
 #endif /* _CHAOS_COMPAT_H */

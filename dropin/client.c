@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * chaos_kmalloc: clients, which are modules that were built with chaos_kmalloc.h, and
+ * the functions that it puts in place of kmalloc() and its like.
+ *
+ * Each client has a heap with its name, made by its first request that may sleep.  What
+ * it asks for before, or with flags that no heap can honour, comes from the kernel.  That
+ * is no loss of order: whoever frees, asks where a block is from.
+ *
+ * When a client's module goes, so does its heap, unless blocks in it are live: those the
+ * client may have handed to the kernel, as is its right with kmalloc()'s.  Such a heap is
+ * reported, and stays until the last of them has been freed.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/workqueue.h>
+
+#include "dropin.h"
+#include "engine.h"
+#include "heap.h"
+
+#define CLIENT_POOL	SZ_1M
+#define CLIENT_MAX	SZ_256M
+
+static char *allocator;
+module_param(allocator, charp, 0400);
+MODULE_PARM_DESC(allocator, "engine of clients' heaps: mimalloc, tlsf or evl (default: that of chaos_alloc)");
+
+static size_t pool_size = CLIENT_POOL;
+module_param_cb(pool_size, &chaos_size_ops, &pool_size, 0400);
+MODULE_PARM_DESC(pool_size, "bytes that a client's heap reserves (default 1M)");
+
+static size_t max_size = CLIENT_MAX;
+module_param_cb(max_size, &chaos_size_ops, &max_size, 0400);
+MODULE_PARM_DESC(max_size, "bytes that a client's heap may grow to (default 256M)");
+
+/**
+ * struct orphan - the heap of a client that has gone, with blocks that have not
+ * @node: in the list of these
+ * @heap: it
+ */
+struct orphan {
+	struct list_head node;
+	struct chaos_heap *heap;
+};
+
+/* How often it is looked whether they are empty, in seconds */
+#define ORPHANS_PERIOD	2
+
+static void orphans_look(struct work_struct *work);
+
+/* Protects both lists, and the making of heaps; taken by tasks only. */
+static DEFINE_MUTEX(clients_mutex);
+static LIST_HEAD(clients);
+static LIST_HEAD(orphans);
+static DECLARE_DELAYED_WORK(orphans_work, orphans_look);
+
+/* ----------------------------------- heaps --------------------------------- */
+
+/*
+ * To make a heap takes memory of the kernel's, with GFP_KERNEL, and time.  So the caller
+ * must be one who could wait for both, and is not freeing memory itself.
+ */
+static bool may_open(gfp_t gfp)
+{
+	return (current_gfp_context(gfp) & GFP_KERNEL) == GFP_KERNEL &&
+	       !(current->flags & PF_MEMALLOC);
+}
+
+static noinline struct chaos_heap *client_open(struct chaos_client *client)
+{
+	struct chaos_heap_params params = {
+		.name = module_name(client->owner),
+		.pool_size = pool_size,
+		.node = NUMA_NO_NODE,
+	};
+	struct chaos_heap *heap;
+
+	mutex_lock(&clients_mutex);
+	params.allocator = allocator;
+	params.max_size = max(max_size, pool_size);
+	heap = client->heap;
+	if (!heap) {
+		heap = chaos_heap_create(&params);
+		if (IS_ERR(heap)) {
+			heap = NULL;
+		} else {
+			list_add(&client->node, &clients);
+			/* Pairs with chaos_client_heap(): the heap before the pointer. */
+			smp_store_release(&client->heap, heap);
+		}
+	}
+	mutex_unlock(&clients_mutex);
+	return heap;
+}
+
+struct chaos_heap *chaos_client_heap(struct chaos_client *client, gfp_t gfp)
+{
+	/* Pairs with client_open(). */
+	struct chaos_heap *heap = smp_load_acquire(&client->heap);
+
+	if (unlikely(!heap) && may_open(gfp))
+		heap = client_open(client);
+	return heap;
+}
+
+static size_t live_blocks(struct chaos_heap *heap, size_t *bytes)
+{
+	struct chaos_heap_stats stats;
+
+	chaos_heap_stats(heap, &stats);
+	*bytes = stats.live_bytes;
+	return stats.live_blocks;
+}
+
+/*
+ * Free the heap of a client that has gone, or remember it.  Then this module has to stay:
+ * if the kernel frees one of these blocks, it is caught.
+ */
+static void heap_end(struct chaos_heap *heap)
+{
+	size_t bytes, blocks = live_blocks(heap, &bytes);
+	struct orphan *orphan;
+
+	if (!blocks) {
+		chaos_heap_destroy(heap);
+		return;
+	}
+	pr_warn("%s has gone and left %zu blocks of %zu bytes, which stay\n", heap->name,
+		blocks, bytes);
+	orphan = kmalloc(sizeof(*orphan), GFP_KERNEL | __GFP_NOFAIL);
+	orphan->heap = heap;
+	__module_get(THIS_MODULE);
+	mutex_lock(&clients_mutex);
+	list_add(&orphan->node, &orphans);
+	mutex_unlock(&clients_mutex);
+	schedule_delayed_work(&orphans_work, ORPHANS_PERIOD * HZ);
+}
+
+/* The exit function waits until this has returned. */
+static void orphans_look(struct work_struct *work)
+{
+	struct orphan *orphan, *next;
+	size_t bytes;
+
+	mutex_lock(&clients_mutex);
+	list_for_each_entry_safe(orphan, next, &orphans, node) {
+		if (live_blocks(orphan->heap, &bytes))
+			continue;
+		list_del(&orphan->node);
+		chaos_heap_destroy(orphan->heap);
+		kfree(orphan);
+		module_put(THIS_MODULE);
+	}
+	if (!list_empty(&orphans))
+		schedule_delayed_work(&orphans_work, ORPHANS_PERIOD * HZ);
+	mutex_unlock(&clients_mutex);
+}
+
+/**
+ * chaos_client_close() - the end of a client
+ * @client: it makes no requests any more, but may have left blocks to chaos_kfree_rcu()
+ *
+ * Context: task; may sleep.
+ */
+void chaos_client_close(struct chaos_client *client)
+{
+	struct chaos_heap *heap;
+
+	mutex_lock(&clients_mutex);
+	heap = client->heap;
+	if (heap) {
+		list_del(&client->node);
+		client->heap = NULL;
+	}
+	mutex_unlock(&clients_mutex);
+	if (!heap)
+		return;
+	chaos_kfree_rcu_barrier();
+	/* Objects of caches that are free after a grace period. */
+	rcu_barrier();
+	heap_end(heap);
+}
+EXPORT_SYMBOL_IF_KUNIT(chaos_client_close);
+
+/* For clients that open from now on. */
+void chaos_client_set(const char *name, size_t max)
+{
+	mutex_lock(&clients_mutex);
+	allocator = (char *)name;
+	max_size = max;
+	mutex_unlock(&clients_mutex);
+}
+EXPORT_SYMBOL_IF_KUNIT(chaos_client_set);
+
+static struct chaos_client *client_of(const struct module *owner)
+{
+	struct chaos_client *client, *found = NULL;
+
+	mutex_lock(&clients_mutex);
+	list_for_each_entry(client, &clients, node)
+		if (client->owner == owner)
+			found = client;
+	mutex_unlock(&clients_mutex);
+	return found;
+}
+
+/* Its exit function, if it was ever loaded, has returned. */
+static int module_event(struct notifier_block *nb, unsigned long event, void *module)
+{
+	struct chaos_client *client;
+
+	if (event != MODULE_STATE_GOING)
+		return NOTIFY_DONE;
+	/* It is nobody else's to take off the list. */
+	client = client_of(module);
+	if (client)
+		chaos_client_close(client);
+	return NOTIFY_OK;
+}
+
+static struct notifier_block module_nb = { .notifier_call = module_event };
+
+/* --------------------------------- allocation ------------------------------ */
+
+/*
+ * What a heap refuses and kmalloc() understands.  Accounting is no loss: the heap has a
+ * budget of its own.  Of a wish for a node, nothing is left here.
+ */
+#define CLIENT_IGNORED	(__GFP_ACCOUNT | __GFP_THISNODE | __GFP_RECLAIMABLE)
+
+static bool heap_refuses(gfp_t gfp)
+{
+	return gfp & (CHAOS_GFP_REFUSED & ~(CLIENT_IGNORED | __GFP_NOFAIL));
+}
+
+/* kmalloc() aligns powers of two. */
+void *chaos_kernel_alloc(size_t size, size_t align, gfp_t gfp)
+{
+	return kmalloc(align > ARCH_KMALLOC_MINALIGN ? roundup_pow_of_two(max(size, align)) :
+		       size, gfp);
+}
+
+/**
+ * chaos_client_alloc() - memory for a client
+ * @client: it
+ * @size: bytes
+ * @align: of the block, a power of two
+ * @gfp: as for kmalloc()
+ *
+ * Context: as kmalloc(); from a heap: any.
+ * Return: a block, ZERO_SIZE_PTR or NULL
+ */
+void *chaos_client_alloc(struct chaos_client *client, size_t size, size_t align, gfp_t gfp)
+{
+	struct chaos_heap *heap = chaos_client_heap(client, gfp);
+	gfp_t heap_gfp = gfp & ~(CLIENT_IGNORED | __GFP_NOFAIL);
+	void *p;
+
+	if (unlikely(!heap || heap_refuses(gfp)))
+		return chaos_kernel_alloc(size, align, gfp);
+	if (likely(!(gfp & __GFP_NOFAIL)))
+		return align > CHAOS_MIN_ALIGN ?
+			chaos_heap_alloc_aligned(heap, size, align, heap_gfp) :
+			chaos_heap_alloc(heap, size, heap_gfp);
+	p = chaos_heap_alloc_aligned(heap, size, align, heap_gfp | __GFP_NOWARN);
+	return p ?: chaos_kernel_alloc(size, align, gfp);
+}
+
+/*
+ * As all of kmalloc()'s powers of two are aligned; but for what the heap's engine does by
+ * itself, up to a page.
+ */
+static size_t natural_align(const struct chaos_heap *heap, size_t size)
+{
+	if (!is_power_of_2(size) || (heap && heap->engine->natural && size <= PAGE_SIZE))
+		return CHAOS_MIN_ALIGN;
+	return clamp(size, (size_t)CHAOS_MIN_ALIGN, (size_t)CHAOS_MAX_ALIGN);
+}
+
+/**
+ * chaos_kmalloc() - kmalloc() from a client's heap
+ * @client: whose
+ * @size: bytes; powers of two are aligned to their size, up to 4 MiB
+ * @gfp: as for kmalloc()
+ *
+ * A client's first requests, if they may not sleep, and those for zones, are the kernel's.
+ *
+ * Context: as kmalloc(); with a heap: any.
+ * Return: a block, ZERO_SIZE_PTR or NULL
+ */
+void *chaos_kmalloc(struct chaos_client *client, size_t size, gfp_t gfp)
+{
+	/* Pairs with client_open(). */
+	struct chaos_heap *heap = smp_load_acquire(&client->heap);
+
+	return chaos_client_alloc(client, size, natural_align(heap, size), gfp);
+}
+EXPORT_SYMBOL_GPL(chaos_kmalloc);
+
+/**
+ * chaos_kmalloc_array() - kmalloc_array() from a client's heap
+ * @client: whose
+ * @n: elements
+ * @size: bytes of each
+ * @gfp: as for kmalloc()
+ *
+ * Context: see chaos_kmalloc()
+ * Return: a block, ZERO_SIZE_PTR; NULL, also if the product does not fit a size_t
+ */
+void *chaos_kmalloc_array(struct chaos_client *client, size_t n, size_t size, gfp_t gfp)
+{
+	size_t bytes;
+
+	if (unlikely(check_mul_overflow(n, size, &bytes)))
+		return NULL;
+	return chaos_kmalloc(client, bytes, gfp);
+}
+EXPORT_SYMBOL_GPL(chaos_kmalloc_array);
+
+/**
+ * chaos_kvmalloc() - kvmalloc() from a client's heap
+ * @client: whose
+ * @size: bytes
+ * @gfp: as for kvmalloc()
+ *
+ * The heap's memory is vmalloc()'s whatever the size, so there is but one kind.
+ *
+ * Context: task, as kvmalloc(); with a heap: any.
+ * Return: a block, ZERO_SIZE_PTR or NULL
+ */
+void *chaos_kvmalloc(struct chaos_client *client, size_t size, gfp_t gfp)
+{
+	if (unlikely(!chaos_client_heap(client, gfp)))
+		return kvmalloc(size, gfp);
+	return chaos_kmalloc(client, size, gfp);
+}
+EXPORT_SYMBOL_GPL(chaos_kvmalloc);
+
+/**
+ * chaos_kvmalloc_array() - kvmalloc_array() from a client's heap
+ * @client: whose
+ * @n: elements
+ * @size: bytes of each
+ * @gfp: as for kvmalloc()
+ *
+ * Context: see chaos_kvmalloc()
+ * Return: a block, ZERO_SIZE_PTR; NULL, also if the product does not fit a size_t
+ */
+void *chaos_kvmalloc_array(struct chaos_client *client, size_t n, size_t size, gfp_t gfp)
+{
+	size_t bytes;
+
+	if (unlikely(check_mul_overflow(n, size, &bytes)))
+		return NULL;
+	return chaos_kvmalloc(client, bytes, gfp);
+}
+EXPORT_SYMBOL_GPL(chaos_kvmalloc_array);
+
+/* ------------------------------- reallocation ------------------------------ */
+
+/* A block of a heap in place of @p, which is of one as well. */
+static void *move_block(struct chaos_client *client, const void *p, size_t size, gfp_t gfp)
+{
+	size_t old = chaos_ksize(p);
+	void *new = chaos_kmalloc(client, size, gfp);
+
+	if (new) {
+		memcpy(new, p, min(old, size));
+		chaos_kfree(p);
+	}
+	return new;
+}
+
+/**
+ * chaos_krealloc() - krealloc() from a client's heap
+ * @client: whose
+ * @p: a block, of whomever; ZERO_SIZE_PTR or NULL
+ * @size: bytes; 0: @p is freed
+ * @gfp: as for krealloc()
+ *
+ * What is the kernel's, or another module's, stays there.
+ *
+ * Context: see chaos_kmalloc()
+ * Return: the block, maybe where it was; ZERO_SIZE_PTR; NULL: @p is as it was
+ */
+void *chaos_krealloc(struct chaos_client *client, const void *p, size_t size, gfp_t gfp)
+{
+	struct chaos_heap *heap;
+	void *new;
+
+	if (ZERO_OR_NULL_PTR(p))
+		return chaos_kmalloc(client, size, gfp);
+	heap = chaos_heap_of(p);
+	if (!heap)
+		return krealloc(p, size, gfp);
+	if (!size) {
+		chaos_heap_free(heap, p);
+		return ZERO_SIZE_PTR;
+	}
+	if (gfp & __GFP_NOFAIL || heap_refuses(gfp))
+		return move_block(client, p, size, gfp);
+	new = chaos_heap_realloc(heap, p, size, gfp & ~CLIENT_IGNORED);
+	/* Which does not align it.  If there is no memory for both, it is not. */
+	if (new && !IS_ALIGNED((unsigned long)new, natural_align(NULL, size)))
+		new = move_block(client, new, size, gfp) ?: new;
+	return new;
+}
+EXPORT_SYMBOL_GPL(chaos_krealloc);
+
+/**
+ * chaos_krealloc_array() - krealloc_array() from a client's heap
+ * @client: whose
+ * @p: a block, of whomever; ZERO_SIZE_PTR or NULL
+ * @n: elements
+ * @size: bytes of each
+ * @gfp: as for krealloc()
+ *
+ * Context: see chaos_kmalloc()
+ * Return: see chaos_krealloc(); NULL, also if the product does not fit a size_t
+ */
+void *chaos_krealloc_array(struct chaos_client *client, void *p, size_t n, size_t size,
+			   gfp_t gfp)
+{
+	size_t bytes;
+
+	if (unlikely(check_mul_overflow(n, size, &bytes)))
+		return NULL;
+	return chaos_krealloc(client, p, bytes, gfp);
+}
+EXPORT_SYMBOL_GPL(chaos_krealloc_array);
+
+/**
+ * chaos_kvrealloc() - kvrealloc() from a client's heap
+ * @client: whose
+ * @p: a block, of whomever; ZERO_SIZE_PTR or NULL
+ * @old_size: its bytes, for kernels that want to be told
+ * @size: bytes
+ * @gfp: as for kvrealloc()
+ *
+ * Context: see chaos_kvmalloc()
+ * Return: see chaos_krealloc()
+ */
+void *chaos_kvrealloc(struct chaos_client *client, const void *p, size_t old_size,
+		      size_t size, gfp_t gfp)
+{
+	if (ZERO_OR_NULL_PTR(p))
+		return chaos_kvmalloc(client, size, gfp);
+	if (!chaos_heap_of(p))
+		return chaos_kernel_kvrealloc(p, old_size, size, gfp);
+	return chaos_krealloc(client, p, size, gfp);
+}
+EXPORT_SYMBOL_GPL(chaos_kvrealloc);
+
+/* ---------------------------------- freeing -------------------------------- */
+
+/**
+ * chaos_kfree() - kfree() for blocks of whomever
+ * @p: a block of any heap or of kmalloc(), ZERO_SIZE_PTR or NULL
+ *
+ * Context: a heap's: any; else as kfree().
+ */
+void chaos_kfree(const void *p)
+{
+	struct chaos_heap *heap;
+
+	if (ZERO_OR_NULL_PTR(p))
+		return;
+	heap = chaos_heap_of(p);
+	if (likely(heap))
+		chaos_heap_free(heap, p);
+	else
+		kfree(p);
+}
+EXPORT_SYMBOL_GPL(chaos_kfree);
+
+/**
+ * chaos_kvfree() - kvfree() for blocks of whomever
+ * @p: a block of any heap or of kvmalloc(), ZERO_SIZE_PTR or NULL
+ *
+ * Context: a heap's: any; else as kvfree().
+ */
+void chaos_kvfree(const void *p)
+{
+	if (ZERO_OR_NULL_PTR(p) || chaos_heap_of(p))
+		chaos_kfree(p);
+	else
+		kvfree(p);
+}
+EXPORT_SYMBOL_GPL(chaos_kvfree);
+
+/**
+ * chaos_ksize() - ksize() for blocks of whomever
+ * @p: a block, ZERO_SIZE_PTR or NULL
+ *
+ * Context: any.
+ * Return: bytes that may be used; 0 for ZERO_SIZE_PTR and NULL
+ */
+size_t chaos_ksize(const void *p)
+{
+	struct chaos_heap *heap;
+
+	if (ZERO_OR_NULL_PTR(p))
+		return 0;
+	heap = chaos_heap_of(p);
+	return heap ? chaos_heap_usable_size(heap, p) : ksize(p);
+}
+EXPORT_SYMBOL_GPL(chaos_ksize);
+
+/**
+ * chaos_kfree_sensitive() - kfree_sensitive() for blocks of whomever
+ * @p: a block, ZERO_SIZE_PTR or NULL; all of it is overwritten first
+ *
+ * Context: see chaos_kfree()
+ */
+void chaos_kfree_sensitive(const void *p)
+{
+	if (ZERO_OR_NULL_PTR(p))
+		return;
+	if (chaos_heap_of(p))
+		chaos_kvfree_sensitive(p, chaos_ksize(p));
+	else
+		kfree_sensitive(p);
+}
+EXPORT_SYMBOL_GPL(chaos_kfree_sensitive);
+
+/**
+ * chaos_kvfree_sensitive() - kvfree_sensitive() for blocks of whomever
+ * @p: a block, ZERO_SIZE_PTR or NULL
+ * @size: how much of it is overwritten first
+ *
+ * Context: see chaos_kvfree()
+ */
+void chaos_kvfree_sensitive(const void *p, size_t size)
+{
+	if (ZERO_OR_NULL_PTR(p))
+		return;
+	memzero_explicit((void *)p, size);
+	chaos_kvfree(p);
+}
+EXPORT_SYMBOL_GPL(chaos_kvfree_sensitive);
+
+/**
+ * chaos_kfree_const() - kfree_const() for strings of whomever
+ * @p: a block, or a string of the kernel's constants
+ *
+ * Context: see chaos_kfree()
+ */
+void chaos_kfree_const(const void *p)
+{
+	if (ZERO_OR_NULL_PTR(p) || chaos_heap_of(p))
+		chaos_kfree(p);
+	else
+		kfree_const(p);
+}
+EXPORT_SYMBOL_GPL(chaos_kfree_const);
+
+/**
+ * chaos_kfree_bulk() - kfree_bulk() for blocks of whomever
+ * @n: how many
+ * @p: the blocks
+ *
+ * Context: see chaos_kfree()
+ */
+void chaos_kfree_bulk(size_t n, void **p)
+{
+	while (n)
+		chaos_kfree(p[--n]);
+}
+EXPORT_SYMBOL_GPL(chaos_kfree_bulk);
+
+/* --------------------------------- the module ------------------------------ */
+
+/* A line for each client that has a heap: what fits in a page. */
+static int clients_get(char *buffer, const struct kernel_param *kp)
+{
+	struct chaos_heap_stats stats;
+	struct chaos_client *client;
+	int len = 0;
+
+	mutex_lock(&clients_mutex);
+	list_for_each_entry(client, &clients, node) {
+		chaos_heap_stats(client->heap, &stats);
+		len += sysfs_emit_at(buffer, len, "%s %s allocs %llu live %zu bytes %zu held %zu\n",
+				     stats.name, stats.allocator, stats.allocs,
+				     stats.live_blocks, stats.live_bytes, stats.held_bytes);
+	}
+	mutex_unlock(&clients_mutex);
+	return len;
+}
+
+static const struct kernel_param_ops clients_ops = {
+	.get = clients_get,
+};
+
+module_param_cb(clients, &clients_ops, NULL, 0400);
+MODULE_PARM_DESC(clients, "to be read: the clients, and what they have");
+
+static int __init chaos_kmalloc_init(void)
+{
+	int err;
+
+	if (pool_size < SZ_64K) {
+		pr_err("pool_size=%zu is out of range: at least 64K is valid\n", pool_size);
+		return -EINVAL;
+	}
+	if (allocator && strcmp(allocator, "mimalloc") && strcmp(allocator, "tlsf") &&
+	    strcmp(allocator, "evl")) {
+		pr_err("allocator=%s is unknown: mimalloc, tlsf and evl are valid\n", allocator);
+		return -EINVAL;
+	}
+	chaos_kfree_rcu_init();
+	err = register_module_notifier(&module_nb);
+	if (err)
+		return err;
+	err = chaos_catch_start();
+	if (err)
+		unregister_module_notifier(&module_nb);
+	return err;
+}
+
+/* Clients use functions of ours, and orphans keep us: there are none any more. */
+static void __exit chaos_kmalloc_exit(void)
+{
+	chaos_catch_stop();
+	unregister_module_notifier(&module_nb);
+	cancel_delayed_work_sync(&orphans_work);
+}
+
+module_init(chaos_kmalloc_init);
+module_exit(chaos_kmalloc_exit);
+
+MODULE_DESCRIPTION("The kmalloc family of a module on a heap of its own");
+MODULE_LICENSE("GPL");

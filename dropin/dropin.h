@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of chaos_kmalloc.ko share.
+ */
+#ifndef _CHAOS_DROPIN_H
+#define _CHAOS_DROPIN_H
+
+#define CHAOS_KMALLOC_CLIENT		NULL
+#define CHAOS_KMALLOC_DECLARE_ONLY
+#include "chaos_kmalloc.h"
+#include "chaos_alloc.h"
+#include "client.h"
+#include "compat.h"
+
+/* The client's heap, or NULL if it has none yet and @gfp does not allow to make one. */
+struct chaos_heap *chaos_client_heap(struct chaos_client *client, gfp_t gfp);
+
+/* As kmalloc() gives it, and with the same or another alignment of @align bytes. */
+void *chaos_client_alloc(struct chaos_client *client, size_t size, size_t align, gfp_t gfp);
+
+/* The same from the kernel. */
+void *chaos_kernel_alloc(size_t size, size_t align, gfp_t gfp);
+
+/* Wait until everything that chaos_kfree_rcu() was given is free. */
+void chaos_kfree_rcu_barrier(void);
+void chaos_kfree_rcu_init(void);
+
+/* Look at what the kernel frees; see catch.c. */
+int chaos_catch_start(void);
+void chaos_catch_stop(void);
+
+#endif /* _CHAOS_DROPIN_H */

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * chaos_kmalloc: kfree_rcu() for blocks of heaps.
+ *
+ * A block brings its rcu_head along, somewhere in it, and there is no room for both its
+ * callback and where it begins.  So its two words become a link and the block's address,
+ * in a list of blocks for which a grace period has yet to begin.  There is one such period
+ * at a time, with the blocks of the list when it began; when it has ended, they are freed,
+ * and it begins again if there are others.
+ */
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "dropin.h"
+
+/**
+ * struct kfree_batch - blocks that wait
+ * @lock: of all of it.  Raw: kfree_rcu() may be called with interrupts off.
+ * @next: a grace period for these has not begun
+ * @waiting: one has.  While @busy, only the work looks at this.
+ * @busy: the work will run
+ * @work: after the grace period
+ */
+static struct kfree_batch {
+	raw_spinlock_t lock;
+	struct rcu_head *next;
+	struct rcu_head *waiting;
+	bool busy;
+	struct rcu_work work;
+} batch = {
+	.lock = __RAW_SPIN_LOCK_UNLOCKED(batch.lock),
+};
+
+static void *block_of(struct rcu_head *head)
+{
+	return (void *)head->func;
+}
+
+static void free_list(struct rcu_head *head)
+{
+	struct rcu_head *next;
+
+	for (; head; head = next) {
+		next = (struct rcu_head *)head->next;
+		chaos_kfree(block_of(head));
+		cond_resched();
+	}
+}
+
+/* Is there anything to begin a grace period for?  Under the lock. */
+static bool batch_begin(void)
+{
+	lockdep_assert_held(&batch.lock);
+	batch.waiting = batch.next;
+	batch.next = NULL;
+	batch.busy = batch.waiting;
+	return batch.busy;
+}
+
+static void batch_work(struct work_struct *work)
+{
+	unsigned long flags;
+	bool again;
+
+	free_list(batch.waiting);
+	raw_spin_lock_irqsave(&batch.lock, flags);
+	again = batch_begin();
+	raw_spin_unlock_irqrestore(&batch.lock, flags);
+	if (again)
+		queue_rcu_work(system_unbound_wq, &batch.work);
+}
+
+static void batch_add(struct rcu_head *head, void *p)
+{
+	unsigned long flags;
+	bool begin;
+
+	head->func = (rcu_callback_t)p;
+	raw_spin_lock_irqsave(&batch.lock, flags);
+	head->next = (struct callback_head *)batch.next;
+	batch.next = head;
+	begin = !batch.busy && batch_begin();
+	raw_spin_unlock_irqrestore(&batch.lock, flags);
+	/* Whoever has made it busy, and nobody else. */
+	if (begin)
+		queue_rcu_work(system_unbound_wq, &batch.work);
+}
+
+/**
+ * chaos_kfree_rcu() - kfree_rcu() for blocks of whomever
+ * @head: in the block; NULL: there is none, and the caller may sleep
+ * @p: the block, or NULL
+ *
+ * Context: any but NMI; task, if @head is NULL.
+ */
+void chaos_kfree_rcu(struct rcu_head *head, void *p)
+{
+	if (ZERO_OR_NULL_PTR(p))
+		return;
+	if (!chaos_heap_of(p)) {
+		kvfree_call_rcu(head, chaos_kvfree_rcu_arg(head, p));
+	} else if (head) {
+		batch_add(head, p);
+	} else {
+		might_sleep();
+		synchronize_rcu();
+		chaos_kfree(p);
+	}
+}
+EXPORT_SYMBOL_GPL(chaos_kfree_rcu);
+
+/*
+ * The work is pending for as long as @busy is true, but for moments in which somebody is
+ * about to queue it.
+ */
+void chaos_kfree_rcu_barrier(void)
+{
+	while (READ_ONCE(batch.busy)) {
+		flush_rcu_work(&batch.work);
+		cond_resched();
+	}
+}
+
+void __init chaos_kfree_rcu_init(void)
+{
+	INIT_RCU_WORK(&batch.work, batch_work);
+}
