@@ -56,8 +56,8 @@ struct chaos_client {
 #error "this is for modules: what is built into the kernel never goes, nor would its heap"
 #endif
 /* One for the module, however many files of it include this. */
-struct chaos_client chaos_this_client __weak
-	__attribute__((__visibility__("hidden"))) = { .owner = THIS_MODULE };
+extern struct chaos_client chaos_this_client __attribute__((__visibility__("hidden")));
+struct chaos_client chaos_this_client __weak = { .owner = THIS_MODULE };
 #define CHAOS_KMALLOC_CLIENT	(&chaos_this_client)
 #endif
 

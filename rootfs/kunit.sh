@@ -17,6 +17,12 @@ run()
 suites=$(option suites '*')
 run mimalloc "$suites"
 # shellcheck disable=SC2194,SC2254  # the word is constant, the pattern is not
+case chaos_dropin in
+${suites%%.*})
+	NEEDS=chaos_kmalloc run_kunit dropin "$suites" chaos_dropin_kunit
+	;;
+esac
+# shellcheck disable=SC2194,SC2254  # as above
 case chaos_api in
 ${suites%%.*})
 	case $suites in

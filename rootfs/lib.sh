@@ -126,7 +126,8 @@ fair_server_off()
 # --- test suites ----------------------------------------------------------------
 
 # run_kunit NAME SUITES MODULE [PARAMETER...]: the suites of a module, with chaos_alloc.ko
-# loaded with these parameters. tools/check.sh parses what is between the marks.
+# loaded with these parameters, and what else the module NEEDS. tools/check.sh parses what is
+# between the marks.
 run_kunit()
 {
 	run_name=$1
@@ -136,7 +137,9 @@ run_kunit()
 	shift 3
 	run_status=0
 	if insmod /modules/chaos_alloc.ko "$@"; then
+		[ -z "$NEEDS" ] || insmod "/modules/$NEEDS.ko" || run_status=1
 		insmod "/modules/$run_module.ko" && rmmod "$run_module" || run_status=1
+		[ -z "$NEEDS" ] || rmmod "$NEEDS" || run_status=1
 		rmmod chaos_alloc || run_status=1
 	else
 		run_status=1
@@ -195,6 +198,8 @@ run_suite()
 		log "ok 1 $suite"
 	else
 		log "not ok 1 $suite"
+		# For who does not read that, but how the guest ended.
+		touch /tmp/suite_failed
 	fi
 	log "chaos_run: end ${suite#chaos_}"
 }

@@ -69,7 +69,8 @@ parse_run()
 	bad=$(($(count "$summary" failed) + $(count "$summary" crashed)))
 	if [ "$ran" -eq 0 ]; then
 		# A selection may leave a run nothing to do.
-		if [ "$SUITES" != '*' ] && grep -qE '\] 1\.\.0$' "$file"; then
+		if [ "$SUITES" != '*' ] &&
+			{ grep -qE '\] 1\.\.0$' "$file" || ! grep -q 'KTAP version' "$file"; }; then
 			return
 		fi
 		printf '%s\n' "$out"

@@ -35,15 +35,21 @@ checkpatch_files()
 # checkpatch wants to see used.
 checkpatch()
 {
-	c_files | grep -vE '/compat\.h$|^\./trace\.h$|/tools/host/' | checkpatch_files &&
+	c_files | grep -vE '/compat\.h$|^\./(trace|chaos_kmalloc)\.h$|/tools/host/' | checkpatch_files &&
 		echo trace.h | checkpatch_files --ignore \
 			OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT &&
+		echo chaos_kmalloc.h | checkpatch_files --ignore "$MACRO_IGNORE" &&
 		echo compat.h | checkpatch_files --ignore \
 			LINUX_VERSION_CODE,CONSTANT_COMPARISON,EXPORT_SYMBOL,MACRO_ARG_UNUSED &&
 		find tools/host -maxdepth 1 -name '*.[ch]' | checkpatch_files --ignore \
 			NR_CPUS,CAMELCASE,AVOID_EXTERNS,MACRO_ARG_REUSE &&
 		find tools/host/include -name '*.h' | checkpatch_files --ignore "$SHIM_IGNORE"
 }
+
+# It has the kernel's macros, with their names and arguments, and _Generic, which checkpatch takes
+# for a label.
+MACRO_IGNORE=SUSPECT_CODE_INDENT,MACRO_ARG_PRECEDENCE,MACRO_ARG_REUSE,CAMELCASE,SPACING
+MACRO_IGNORE+=,TABSTOP,TRAILING_STATEMENTS
 
 SHIM_IGNORE=NR_CPUS,CAMELCASE,MACRO_ARG_REUSE,MACRO_ARG_UNUSED,MEMORY_BARRIER,VOLATILE
 SHIM_IGNORE+=,NEW_TYPEDEFS,SPACING,BIT_MACRO,LINUX_VERSION_CODE,EXPORT_SYMBOL,AVOID_BUG

@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Suite chaos_dropin: the kmalloc family as chaos_kmalloc.h has it, on each engine.  From
+ * where that is included on, the names of that family are the client's.
+ */
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/hrtimer.h>
+#include <linux/mempool.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
+#include <linux/string.h>
+
+#include "common.h"
+#include "dropin_kernel.h"
+#include "../dropin/client.h"
+
+#include "chaos_kmalloc.h"
+
+CHAOS_TEST_ENGINE_PARAM();
+
+#define DROPIN_MAX	SZ_16M
+
+static struct chaos_client * const client = CHAOS_KMALLOC_CLIENT;
+
+/* Is @p a live block of the client's? */
+static bool is_ours(const void *p)
+{
+	return client->heap && chaos_heap_of(p) == client->heap;
+}
+
+static size_t live(void)
+{
+	return chaos_test_live(client->heap);
+}
+
+/* A block of the client's, which thereby has a heap. */
+static void *first(struct kunit *test)
+{
+	void *p = kmalloc(100, GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_ASSERT_TRUE(test, is_ours(p));
+	return p;
+}
+
+static int dropin_init(struct kunit *test)
+{
+	chaos_client_set(chaos_test_engine(test)->name, DROPIN_MAX);
+	return 0;
+}
+
+/* Everything was freed, and none of it twice. */
+static void dropin_exit(struct kunit *test)
+{
+	if (client->heap)
+		chaos_test_idle(test, client->heap, 0);
+	chaos_client_close(client);
+	KUNIT_EXPECT_NULL(test, client->heap);
+	chaos_client_set(NULL, DROPIN_MAX);
+}
+
+/* ----------------------------------- heaps --------------------------------- */
+
+/* It is made by who may wait for it; until then, the kernel serves, and gets it back. */
+static void heap_made(struct kunit *test)
+{
+	struct chaos_heap_stats stats;
+	unsigned int nofs;
+	void *p[3];
+
+	p[0] = kmalloc(100, GFP_ATOMIC);
+	p[1] = kmalloc(100, GFP_NOIO);
+	nofs = memalloc_nofs_save();
+	p[2] = kmalloc(100, GFP_KERNEL);
+	memalloc_nofs_restore(nofs);
+	KUNIT_EXPECT_NULL(test, client->heap);
+	kfree(first(test));
+	chaos_heap_stats(client->heap, &stats);
+	KUNIT_EXPECT_STREQ(test, stats.name, module_name(THIS_MODULE));
+	KUNIT_EXPECT_STREQ(test, stats.allocator, chaos_test_engine(test)->name);
+	KUNIT_EXPECT_EQ(test, stats.max_bytes, DROPIN_MAX);
+	kfree(p[0]);
+	kfree(p[1]);
+	kfree(p[2]);
+	KUNIT_EXPECT_EQ(test, live(), 0);
+	p[0] = kmalloc(100, GFP_ATOMIC);
+	KUNIT_EXPECT_TRUE(test, is_ours(p[0]));
+	kfree(p[0]);
+}
+
+static void make_one(struct chaos_test_thread *self)
+{
+	*(void **)self->arg = kmalloc(64, GFP_KERNEL);
+}
+
+/* By one of several who want it at once. */
+static void heap_made_once(struct kunit *test)
+{
+	struct chaos_test_thread *threads = chaos_test_buf(test, 4, sizeof(*threads));
+	void *p[4] = {};
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		threads[i].fn = make_one;
+		threads[i].arg = &p[i];
+		threads[i].cpu = -1;
+	}
+	KUNIT_ASSERT_EQ(test, chaos_test_run(threads, 4), 0);
+	for (i = 0; i < 4; i++) {
+		KUNIT_EXPECT_TRUE(test, is_ours(p[i]));
+		kfree(p[i]);
+	}
+}
+
+#define FULL_BLOCK	60000
+
+/* Its budget is all that it gets. */
+static void heap_full(struct kunit *test)
+{
+	void **p = chaos_test_buf(test, DROPIN_MAX / FULL_BLOCK + 1, sizeof(*p));
+	size_t n = 0;
+	void *more;
+
+	while ((p[n] = kmalloc(FULL_BLOCK, GFP_KERNEL | __GFP_NOWARN)))
+		n++;
+	KUNIT_EXPECT_GE(test, n, DROPIN_MAX / FULL_BLOCK * 3 / 4);
+	/* But what must not fail does not. */
+	more = kmalloc(FULL_BLOCK, GFP_KERNEL | __GFP_NOFAIL);
+	KUNIT_EXPECT_NOT_NULL(test, more);
+	KUNIT_EXPECT_FALSE(test, is_ours(more));
+	kfree(more);
+	while (n)
+		kfree(p[--n]);
+}
+
+/* Blocks stay behind when their client goes; so does the heap, until they have gone. */
+static void heap_outlives(struct kunit *test)
+{
+	void *p = first(test), *q = first(test);
+	struct chaos_heap *heap = client->heap;
+	unsigned long end = jiffies + 30 * HZ;
+	struct kmsg_dump_iter log;
+
+	chaos_test_fill(p, 100, 1);
+	chaos_test_log_start(&log);
+	chaos_client_close(client);
+	if (IS_ENABLED(CONFIG_PRINTK))
+		KUNIT_EXPECT_EQ(test, chaos_test_log_lines(&log, "left 2 blocks of"), 1);
+	KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, 100, 1));
+	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_of(p), heap);
+	/* The client comes again, with a heap that is another one. */
+	kfree(first(test));
+	KUNIT_EXPECT_PTR_NE(test, client->heap, heap);
+	kfree(p);
+	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_of(q), heap);
+	kfree(q);
+	while (chaos_heap_of(q) && time_before(jiffies, end))
+		msleep(100);
+	KUNIT_EXPECT_NULL(test, chaos_heap_of(q));
+}
+
+/* What no heap can give is the kernel's; what is but a wish, is not. */
+static void flags(struct kunit *test)
+{
+	void *p = first(test), *q;
+
+	q = kmalloc(100, GFP_KERNEL | GFP_DMA);
+	KUNIT_EXPECT_FALSE(test, is_ours(q));
+	kfree(q);
+	q = kmalloc(100, GFP_KERNEL_ACCOUNT);
+	KUNIT_EXPECT_TRUE(test, is_ours(q));
+	kfree(q);
+	q = kmalloc(100, GFP_KERNEL | __GFP_NOFAIL);
+	KUNIT_EXPECT_TRUE(test, is_ours(q));
+	kfree(q);
+	q = kmalloc_node(100, GFP_KERNEL | __GFP_THISNODE, 0);
+	KUNIT_EXPECT_TRUE(test, is_ours(q));
+	kfree(q);
+	kfree(p);
+}
+
+/* ----------------------------------- blocks -------------------------------- */
+
+static void alignment(struct kunit *test)
+{
+	size_t size;
+	void *p, *q;
+
+	kfree(first(test));
+	for (size = 1; size <= SZ_128K; size *= 2) {
+		p = kmalloc(size, GFP_KERNEL);
+		KUNIT_EXPECT_TRUE(test, is_ours(p));
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, max_t(size_t, size, 8)));
+		KUNIT_EXPECT_GE(test, ksize(p), size);
+		q = krealloc(p, 2 * size, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, q);
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)q, max_t(size_t, 2 * size, 8)));
+		kfree(q);
+	}
+}
+
+static void zeroed(struct kunit *test)
+{
+	void *p[6];
+	int i;
+
+	/* So that there is something to be zeroed. */
+	p[0] = kmalloc(1000, GFP_KERNEL);
+	memset(p[0], 0xff, 1000);
+	kfree(p[0]);
+	p[0] = kzalloc(1000, GFP_KERNEL);
+	p[1] = kcalloc(10, 100, GFP_KERNEL);
+	p[2] = kvzalloc(1000, GFP_KERNEL);
+	p[3] = kvcalloc(10, 100, GFP_KERNEL);
+	p[4] = kzalloc_node(1000, GFP_KERNEL, 0);
+	p[5] = kcalloc_node(10, 100, GFP_KERNEL, 0);
+	for (i = 0; i < 6; i++) {
+		KUNIT_EXPECT_TRUE(test, is_ours(p[i]));
+		KUNIT_EXPECT_TRUE(test, chaos_test_zeroed(p[i], 1000));
+		kvfree(p[i]);
+	}
+}
+
+static void arrays(struct kunit *test)
+{
+	size_t huge = SIZE_MAX / 8 + 2;
+	void *p = kmalloc_array(7, 9, GFP_KERNEL);
+
+	KUNIT_EXPECT_TRUE(test, is_ours(p));
+	KUNIT_EXPECT_GE(test, ksize(p), 63);
+	KUNIT_EXPECT_NULL(test, kmalloc_array(huge, 8, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, kcalloc(8, huge, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, kvmalloc_array(huge, 8, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, krealloc_array(p, huge, 8, GFP_KERNEL));
+	KUNIT_EXPECT_NULL(test, kmemdup_array(p, huge, 8, GFP_KERNEL | __GFP_NOWARN));
+	chaos_test_fill(p, 63, 3);
+	p = krealloc_array(p, 100, 9, GFP_KERNEL);
+	KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, 63, 3));
+	kfree(p);
+	KUNIT_EXPECT_PTR_EQ(test, kmalloc_array(0, 9, GFP_KERNEL), ZERO_SIZE_PTR);
+	kfree(ZERO_SIZE_PTR);
+	kfree(NULL);
+}
+
+static void reallocated(struct kunit *test)
+{
+	static const size_t sizes[] = { 1, 50, 64, 4000, 4096, 100000, 300, 17 };
+	void *p = krealloc(NULL, 17, GFP_KERNEL);
+	size_t i, size = 17;
+
+	KUNIT_ASSERT_TRUE(test, is_ours(p));
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		chaos_test_fill(p, size, i);
+		p = i % 2 ? krealloc(p, sizes[i], GFP_KERNEL) :
+		    chaos_kvrealloc(client, p, size, sizes[i], GFP_KERNEL);
+		KUNIT_ASSERT_TRUE(test, is_ours(p));
+		KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, min(size, sizes[i]), i));
+		size = sizes[i];
+	}
+	KUNIT_EXPECT_PTR_EQ(test, krealloc(p, 0, GFP_KERNEL), ZERO_SIZE_PTR);
+	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
+/* What is somebody else's stays with them. */
+static void realloc_foreign(struct kunit *test)
+{
+	struct chaos_heap *other = chaos_test_heap(test, SZ_1M, 0);
+	void *small = dropin_kernel_kmalloc(100), *p;
+	void *small_other = chaos_heap_alloc(other, 100, GFP_KERNEL), *q;
+
+	kfree(first(test));
+	chaos_test_fill(small, 100, 1);
+	chaos_test_fill(small_other, 100, 2);
+	p = krealloc(small, 5000, GFP_KERNEL);
+	q = krealloc(small_other, 5000, GFP_KERNEL);
+	KUNIT_EXPECT_NULL(test, chaos_heap_of(p));
+	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_of(q), other);
+	KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, 100, 1));
+	KUNIT_EXPECT_TRUE(test, chaos_test_filled(q, 100, 2));
+	kfree(p);
+	kfree(q);
+	chaos_test_idle(test, other, 0);
+}
+
+/* So does what is freed; by whatever name. */
+static void free_foreign(struct kunit *test)
+{
+	typedef void (*free_fn)(const void *);
+	static const free_fn fn[] = { kfree, kvfree, kfree_sensitive, kfree_const };
+	struct chaos_heap *other = chaos_test_heap(test, SZ_1M, 0);
+	size_t i;
+
+	kfree(first(test));
+	for (i = 0; i < ARRAY_SIZE(fn); i++) {
+		void *p = dropin_kernel_kmalloc(200);
+		void *q = chaos_heap_alloc(other, 200, GFP_KERNEL);
+		void *r = kmalloc(200, GFP_KERNEL);
+
+		KUNIT_EXPECT_GE(test, ksize(p), 200);
+		KUNIT_EXPECT_TRUE(test, is_ours(r));
+		fn[i](p);
+		fn[i](q);
+		fn[i](r);
+		chaos_test_idle(test, other, 0);
+		KUNIT_EXPECT_EQ(test, live(), 0);
+	}
+}
+
+static void scoped(struct kunit *test)
+{
+	{
+		void *p __free(kfree) = kmalloc(100, GFP_KERNEL);
+		void *q __free(kvfree) = kvmalloc(100, GFP_KERNEL);
+
+		KUNIT_EXPECT_TRUE(test, is_ours(p) && is_ours(q));
+		KUNIT_EXPECT_EQ(test, live(), 2);
+	}
+	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
+/* All of it is zero before anybody else may have it; at level 2, poison. */
+static void sensitive(struct kunit *test)
+{
+	u8 *p = kmalloc(500, GFP_KERNEL);
+
+	memset(p, 0x5a, 500);
+	kfree_sensitive(p);
+	/* Heaps are the owner's to read; the first words may be a link. */
+	if (!IS_ENABLED(CONFIG_KASAN))
+		KUNIT_EXPECT_FALSE(test, chaos_test_filled(p + 16, 400, 0x5a5a5a5a5a5a5a5aULL));
+	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
+static void copies(struct kunit *test)
+{
+	static const char text[] = "a text of 26 bytes, no more";
+	void *p[8];
+	int i;
+
+	p[0] = kstrdup(text, GFP_KERNEL);
+	p[1] = kstrndup(text, 6, GFP_KERNEL);
+	p[2] = kmemdup(text, sizeof(text), GFP_KERNEL);
+	p[3] = kmemdup_nul(text, 6, GFP_KERNEL);
+	p[4] = kvmemdup(text, sizeof(text), GFP_KERNEL);
+	p[5] = kasprintf(GFP_KERNEL, "%s of %d", "a text", 26);
+	p[6] = kmemdup_array(text, 2, 6, GFP_KERNEL);
+	p[7] = kstrndup(text, 1000, GFP_KERNEL);
+	for (i = 0; i < 8; i++)
+		KUNIT_ASSERT_TRUE(test, is_ours(p[i]));
+	KUNIT_EXPECT_STREQ(test, p[0], text);
+	KUNIT_EXPECT_STREQ(test, p[1], "a text");
+	KUNIT_EXPECT_STREQ(test, p[2], text);
+	KUNIT_EXPECT_STREQ(test, p[3], "a text");
+	KUNIT_EXPECT_STREQ(test, p[4], text);
+	KUNIT_EXPECT_STREQ(test, p[5], "a text of 26");
+	KUNIT_EXPECT_EQ(test, memcmp(p[6], text, 12), 0);
+	KUNIT_EXPECT_STREQ(test, p[7], text);
+	KUNIT_EXPECT_NULL(test, kstrdup(NULL, GFP_KERNEL));
+	for (i = 0; i < 8; i++)
+		kfree(p[i]);
+}
+
+/* ----------------------------------- caches -------------------------------- */
+
+struct thing {
+	u64 made;
+	u8 rest[100];
+};
+
+static unsigned int constructed;
+
+static void construct(void *p)
+{
+	((struct thing *)p)->made = 0x1234;
+	constructed++;
+}
+
+static void caches(struct kunit *test)
+{
+	struct kmem_cache *cache = kmem_cache_create("things", sizeof(struct thing), 64, 0,
+						     construct);
+	struct thing *t[20];
+	size_t i;
+
+	KUNIT_ASSERT_NOT_NULL(test, cache);
+	KUNIT_EXPECT_EQ(test, kmem_cache_size(cache), sizeof(struct thing));
+	constructed = 0;
+	for (i = 0; i < 20; i++) {
+		t[i] = kmem_cache_alloc(cache, GFP_KERNEL);
+		KUNIT_ASSERT_TRUE(test, is_ours(t[i]));
+		KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)t[i], 64));
+		KUNIT_EXPECT_EQ(test, t[i]->made, 0x1234);
+		t[i]->made = i;
+	}
+	KUNIT_EXPECT_EQ(test, constructed, 20);
+	for (i = 0; i < 20; i++)
+		KUNIT_EXPECT_EQ(test, t[i]->made, i);
+	kmem_cache_free_bulk(cache, 20, (void **)t);
+	KUNIT_EXPECT_EQ(test, kmem_cache_alloc_bulk(cache, GFP_KERNEL, 20, (void **)t), 20);
+	kmem_cache_free_bulk(cache, 20, (void **)t);
+	KUNIT_EXPECT_EQ(test, kmem_cache_shrink(cache), 0);
+	kmem_cache_destroy(cache);
+}
+
+static void caches_zeroed(struct kunit *test)
+{
+	struct kmem_cache *cache = KMEM_CACHE(thing, SLAB_HWCACHE_ALIGN);
+	struct thing *t;
+
+	KUNIT_ASSERT_NOT_NULL(test, cache);
+	t = kmem_cache_alloc(cache, GFP_KERNEL);
+	memset(t, 0xff, sizeof(*t));
+	kmem_cache_free(cache, t);
+	t = kmem_cache_zalloc(cache, GFP_KERNEL);
+	KUNIT_EXPECT_TRUE(test, is_ours(t));
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)t, min(cache_line_size(), 64)));
+	KUNIT_EXPECT_TRUE(test, chaos_test_zeroed(t, sizeof(*t)));
+	/* Which is as good. */
+	kfree(t);
+	kmem_cache_destroy(cache);
+	kmem_cache_destroy(NULL);
+}
+
+/* The kernel's can be used by the same names; and some become the kernel's. */
+static void caches_of_kernel(struct kunit *test)
+{
+	struct kmem_cache *cache = dropin_kernel_cache(100);
+	void *p;
+
+	KUNIT_ASSERT_NOT_NULL(test, cache);
+	kfree(first(test));
+	p = kmem_cache_alloc(cache, GFP_KERNEL);
+	KUNIT_EXPECT_NULL(test, chaos_heap_of(p));
+	kmem_cache_free(cache, p);
+	kmem_cache_destroy(cache);
+
+	cache = kmem_cache_create("inodes", 100, 0, SLAB_RECLAIM_ACCOUNT, NULL);
+	KUNIT_ASSERT_NOT_NULL(test, cache);
+	KUNIT_EXPECT_NULL(test, chaos_heap_of(cache));
+	kmem_cache_destroy(cache);
+
+	/* What goes into a list_lru has to have a struct page that says where it is. */
+	cache = kmem_cache_create("listed", sizeof(struct thing), 0, 0, construct);
+	KUNIT_EXPECT_TRUE(test, is_ours(cache));
+	p = kmem_cache_alloc_lru(cache, NULL, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	KUNIT_EXPECT_NULL(test, chaos_heap_of(p));
+	KUNIT_EXPECT_EQ(test, ((struct thing *)p)->made, 0x1234);
+	kmem_cache_free(cache, p);
+	kmem_cache_destroy(cache);
+}
+
+/* For as long as somebody may read it, a free object is as it was. */
+static void typesafe(struct kunit *test)
+{
+	struct kmem_cache *cache = kmem_cache_create("typesafe", 99, 0, SLAB_TYPESAFE_BY_RCU,
+						     NULL);
+	void *p, *q;
+
+	KUNIT_ASSERT_NOT_NULL(test, cache);
+	p = kmem_cache_alloc(cache, GFP_KERNEL);
+	chaos_test_fill(p, 99, 5);
+	rcu_read_lock();
+	kmem_cache_free(cache, p);
+	q = kmem_cache_alloc(cache, GFP_ATOMIC);
+	KUNIT_EXPECT_PTR_NE(test, p, q);
+	KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, 99, 5));
+	rcu_read_unlock();
+	KUNIT_EXPECT_EQ(test, live(), 3);
+	rcu_barrier();
+	KUNIT_EXPECT_EQ(test, live(), 2);
+	kmem_cache_free(cache, q);
+	kmem_cache_destroy(cache);
+	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
+static void mempools(struct kunit *test)
+{
+	struct kmem_cache *cache = kmem_cache_create("pooled", 200, 0, 0, NULL);
+	mempool_t *pool = mempool_create_slab_pool(4, cache);
+	void *p[6];
+	int i;
+
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	KUNIT_EXPECT_EQ(test, live(), 5);
+	for (i = 0; i < 6; i++) {
+		p[i] = mempool_alloc(pool, GFP_KERNEL);
+		KUNIT_EXPECT_TRUE(test, is_ours(p[i]));
+	}
+	for (i = 0; i < 6; i++)
+		mempool_free(p[i], pool);
+	mempool_destroy(pool);
+	KUNIT_EXPECT_EQ(test, live(), 1);
+	kmem_cache_destroy(cache);
+}
+
+/* ------------------------------------ RCU ---------------------------------- */
+
+struct late {
+	u64 before[7];
+	struct rcu_head rcu;
+	u64 behind[9];
+};
+
+#define LATE_MANY	2000
+
+/* Not before a reader has gone; then all of them, however they came. */
+static void rcu(struct kunit *test)
+{
+	struct late *late[2];
+	unsigned int i;
+
+	late[0] = kmalloc(sizeof(*late[0]), GFP_KERNEL);
+	late[1] = dropin_kernel_kmalloc(sizeof(*late[1]));
+	chaos_test_fill(late[0]->behind, sizeof(late[0]->behind), 9);
+	rcu_read_lock();
+	kfree_rcu(late[0], rcu);
+	kfree_rcu(late[1], rcu);
+	mdelay(20);
+	KUNIT_EXPECT_TRUE(test, chaos_test_filled(late[0]->behind, sizeof(late[0]->behind), 9));
+	rcu_read_unlock();
+	for (i = 0; i < LATE_MANY; i++) {
+		late[0] = kmalloc(sizeof(*late[0]), GFP_KERNEL);
+		if (late[0])
+			kvfree_rcu(late[0], rcu);
+	}
+	late[0] = NULL;
+	kfree_rcu(late[0], rcu);
+	late[0] = kmalloc(sizeof(*late[0]), GFP_KERNEL);
+	kfree_rcu_mightsleep(late[0]);
+	/* This waits for the others; and nothing of it is left over. */
+	chaos_client_close(client);
+	KUNIT_EXPECT_NULL(test, client->heap);
+	kfree(first(test));
+}
+
+struct shot {
+	struct hrtimer timer;
+	struct completion done;
+	struct late *late;
+};
+
+static enum hrtimer_restart shoot(struct hrtimer *timer)
+{
+	struct shot *shot = container_of(timer, struct shot, timer);
+	struct late *mine = kmalloc(sizeof(*mine), GFP_ATOMIC);
+
+	kfree_rcu(shot->late, rcu);
+	if (mine)
+		kfree_rcu(mine, rcu);
+	complete(&shot->done);
+	return HRTIMER_NORESTART;
+}
+
+/* In a hard interrupt, on PREEMPT_RT too */
+static void rcu_hardirq(struct kunit *test)
+{
+	struct shot *shot = chaos_test_buf(test, 1, sizeof(*shot));
+
+	shot->late = kmalloc(sizeof(*shot->late), GFP_KERNEL);
+	init_completion(&shot->done);
+	hrtimer_setup(&shot->timer, shoot, CLOCK_MONOTONIC, HRTIMER_MODE_REL_HARD);
+	hrtimer_start(&shot->timer, ns_to_ktime(NSEC_PER_MSEC), HRTIMER_MODE_REL_HARD);
+	KUNIT_EXPECT_TRUE(test, chaos_test_wait(&shot->done));
+	hrtimer_cancel(&shot->timer);
+	chaos_client_close(client);
+	KUNIT_EXPECT_NULL(test, client->heap);
+}
+
+static struct kunit_case dropin_cases[] = {
+	CHAOS_CASE(heap_made),
+	CHAOS_CASE(heap_made_once),
+	CHAOS_CASE(heap_full),
+	CHAOS_CASE_SLOW(heap_outlives),
+	CHAOS_CASE(flags),
+	CHAOS_CASE(alignment),
+	CHAOS_CASE(zeroed),
+	CHAOS_CASE(arrays),
+	CHAOS_CASE(reallocated),
+	CHAOS_CASE(realloc_foreign),
+	CHAOS_CASE(free_foreign),
+	CHAOS_CASE(scoped),
+	CHAOS_CASE(sensitive),
+	CHAOS_CASE(copies),
+	CHAOS_CASE(caches),
+	CHAOS_CASE(caches_zeroed),
+	CHAOS_CASE(caches_of_kernel),
+	CHAOS_CASE(typesafe),
+	CHAOS_CASE(mempools),
+	CHAOS_CASE(rcu),
+	CHAOS_CASE(rcu_hardirq),
+	{}
+};
+
+static struct kunit_suite dropin_suite = {
+	.name = "chaos_dropin",
+	.init = dropin_init,
+	.exit = dropin_exit,
+	.test_cases = dropin_cases,
+};
+
+kunit_test_suites(&dropin_suite);
