@@ -357,6 +357,7 @@ main()
 		find "$CACHE/logs" -name 'run-*' -mtime +7 -delete
 		LOG=$(mktemp "$CACHE/logs/run-${KERNEL##*/}-XXXXXX.log")
 	fi
+	[[ ,$JOBS, != *,dropin,* ]] || pack_dropin "$ARCH" "$KERNEL_DIR" "$WORK/root"
 	pack_initramfs "$ARCH" "$BUILD" "$WORK"
 	assemble_qemu
 	[ -z "$GDB" ] || announce_gdb

@@ -16,11 +16,35 @@ build_chaostop()
 		LDFLAGS="-static -s" OUT="${file%/*}"
 }
 
+# strip_modules ARCH BUILD DIR: without debug information, which makes them ten times as large
+strip_modules()
+{
+	local ko
+
+	mkdir -p "$3"
+	while read -r ko; do
+		"$(cross_prefix "$1")strip" -g -o "$3/${ko##*/}" "$ko"
+	done < <(find "$2" -name '*.ko')
+}
+
+# pack_dropin ARCH KERNEL ROOT: the kernel's modules that are built with chaos_kmalloc.h, and
+# what checks a file system
+pack_dropin()
+{
+	local modules e2fsck
+
+	modules=$("$TOP/tools/dropin.sh" "$2" "$1")
+	e2fsck=$("$TOP/tools/kernels.sh" e2fsck "$1")
+	mkdir -p "$3/bin"
+	strip_modules "$1" "$modules" "$3/modules/dropin"
+	cp "$e2fsck/sbin/e2fsck.static" "$3/bin/e2fsck"
+}
+
 # pack_initramfs ARCH BUILD DIR: busybox, chaostop, the guest's scripts, the modules and
 # the trace, as DIR/initramfs.gz
 pack_initramfs()
 {
-	local arch=$1 build=$2 dir=$3 root=$3/root busybox ko
+	local arch=$1 build=$2 dir=$3 root=$3/root busybox
 
 	busybox=$("$TOP/tools/kernels.sh" busybox "${arch/um/amd64}")
 	mkdir -p "$root/bin" "$root/dev" "$root/chaos" "$root/modules"
@@ -28,10 +52,7 @@ pack_initramfs()
 	build_chaostop "$arch" "$root/bin/chaostop"
 	cp "$TOP/rootfs/init" "$root/init"
 	cp "$TOP"/rootfs/*.sh "$root/chaos/"
-	while read -r ko; do
-		# Debug information makes them ten times as large.
-		"$(cross_prefix "$arch")strip" -g -o "$root/modules/${ko##*/}" "$ko"
-	done < <(find "$build" -name '*.ko')
+	strip_modules "$arch" "$build" "$root/modules"
 	xz -dc "$TRACE" >"$root/trace.bin"
 	(cd "$root" && find . -print0 |
 		cpio --null --quiet -o -H newc -R 0:0 | gzip -1) >"$dir/initramfs.gz"

@@ -18,7 +18,8 @@
 #   tools/kernels.sh headers SERIES ARCH  only headers, e.g. headers 6.1 amd64; headers
 #                                         newest arm64
 #   tools/kernels.sh source [newest]      the source tree of the test kernels, or Debian's newest
-#   tools/kernels.sh busybox [ARCH]       a static busybox, for arm64 if not told
+#   tools/kernels.sh busybox|e2fsck [ARCH]
+#                                         these programs, static, for arm64 if not told
 #
 # Prints one directory. For a kernel it holds kdir (what to build modules
 # against) and, unless it is headers only, Image (User-mode Linux: linux, a
@@ -314,20 +315,21 @@ debian_kernel()
 	answer "$name" "$final"
 }
 
-busybox()
+# static_program NAME PACKAGE ARCH: one that needs no libraries, unpacked
+static_program()
 {
-	local arch=$1 name=busybox-$1 version final tmp
+	local package=$2 arch=$3 name=$1-$3 version final tmp
 
 	lock "$name"
 	! recent_answer "$name" || return 0
 	update_lists "$arch"
-	version=$(candidate "$arch" busybox-static)
+	version=$(candidate "$arch" "$package")
 	[ -n "$version" ] ||
-		die "the package sources of this machine have no busybox-static for $arch"
+		die "the package sources of this machine have no $package for $arch"
 	final=$CACHE/$name-${version//[:~]/_}
 	if [ ! -e "$final" ]; then
 		tmp=$(scratch_dir "$name")
-		fetch "$arch" "$tmp" busybox-static
+		fetch "$arch" "$tmp" "$package"
 		dpkg -x "$tmp"/*.deb "$tmp/root"
 		mv "$tmp/root" "$final"
 		rm -rf "$tmp"
@@ -672,7 +674,8 @@ main()
 		*) die "source: want nothing more, or newest" ;;
 		esac
 		;;
-	busybox) busybox "${2:-arm64}" ;;
+	busybox) static_program busybox busybox-static "${2:-arm64}" ;;
+	e2fsck) static_program e2fsck e2fsck-static "${2:-arm64}" ;;
 	-h | --help) usage ;;
 	*) usage >&2; exit 2 ;;
 	esac
