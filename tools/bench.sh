@@ -79,7 +79,8 @@ set_option()
 {
 	case $1 in
 	--ground)
-		grounds | grep -qxF -- "$2" ||
+		# Not -q, which would not read to the end: then grounds might fail.
+		grounds | grep -xF -- "$2" >/dev/null ||
 			die "no ground '$2'; there are: $(grounds | xargs)"
 		CHOSEN+=("$2")
 		;;
