@@ -146,6 +146,31 @@ trace()
 	with_module client allocator="$1"
 }
 
+# Who has asked for how much, with the commands of Documentation/inside.rst
+count_by_caller()
+{
+	(
+		cd "$TRACING/events/chaos_alloc" || exit
+		echo 'hist:keys=call_site.sym:vals=bytes_req:sort=bytes_req.descending' >alloc/trigger
+	) || fail "no histogram" || return
+	insmod /modules/chaos_sample.ko || fail "chaos_sample.ko does not load" || return
+	(
+		cd "$TRACING/events/chaos_alloc" || exit
+		cat alloc/hist >/tmp/hist
+		echo '!hist:keys=call_site.sym:vals=bytes_req' >alloc/trigger
+	)
+	rmmod chaos_sample
+	# Its init functions have gone, so this one may have no name.
+	grep '^{' /tmp/hist | head -n 1 | grep -Eq 'hitcount: +1 +bytes_req: +262144$' ||
+		fail "not the one with most bytes first" || return
+	grep -Eq 'sample_tick.*hitcount: +10 +bytes_req: +160$' /tmp/hist || fail "no ten ticks"
+}
+
+histogram()
+{
+	with_module count_by_caller
+}
+
 # The module goes while its events are on, and comes back: they are off again.
 unload()
 {
@@ -164,5 +189,5 @@ watch()
 }
 
 failed=0
-run_suite chaos_inside "$(each files) $(each callers) $(each latency) $(each trace) unload $(each watch)"
+run_suite chaos_inside "$(each files) $(each callers) $(each latency) $(each trace) histogram unload $(each watch)"
 exit "$failed"
