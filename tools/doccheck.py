@@ -8,8 +8,9 @@ Each command in README.md, samples/README.md and Documentation/*.rst is either r
 here or by a test that tools/doccheck.map names.  That the test has the
 text which is said to run it is checked; and, of every command, that its target,
 options, parameters and files exist.  A literal block that is none of commands is
-named in the map, too, so that no command is overlooked.  Relative links lead to
-files.  Prints a line for each document, and what is wrong.
+named in the map, too, so that no command is overlooked.  What cannot be tried, the
+document itself has to call so.  Relative links lead to files.  Prints a line for each
+document, and what is wrong.
 
 With --long, what the map calls long is run as well, in the form that the map gives."""
 
@@ -23,7 +24,11 @@ import sys
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
 # What a line begins with that is a command.
 PROGRAMS = {"make", "insmod", "rmmod", "modprobe", "cat", "cd", "for", "echo", "sh", "xz", "dmesg",
-            "apt-get", "git", "gdb-multiarch", "sudo"}
+            "apt-get", "git", "gdb-multiarch", "sudo", "dkms", "modinfo", "openssl", "perf", "trace-cmd"}
+# In front of commands, where a block has what they print as well
+PROMPTS = ("# ", "$ ", "(gdb) ")
+# What the kernel's Makefile reads
+KERNEL_VARIABLES = {"CC", "M", "KBUILD_EXTRA_SYMBOLS"}
 # These say with --help, without doing anything, whether what is before it is right.
 PARSES = ("./run-qemu.sh", "tools/gdb.sh", "tools/bench.sh")
 # What stands for a value of the reader's
@@ -127,16 +132,30 @@ def of_block(block, rules):
     """The commands in a literal block, or one problem."""
     first = block[0][1].strip()
     depth = indent(block[0][1])
-    gdb = [(number, line.strip()) for number, line in block if line.strip().startswith("(gdb) ")]
-    if gdb:
-        return gdb
+    kind, where = rules.find({"text"}, first)
+    if kind:
+        return [] if not where or has(where) else [(block[0][0], f"?{first}: {where} is not so")]
+    typed = [(number, line.strip()) for number, line in block if line.strip().startswith(PROMPTS)]
+    if typed:
+        return [(number, re.sub(r"^[#$] ", "", line)) for number, line in typed]
     if is_command(first):
         # What is indented further goes on with an explanation.
-        return [(number, without_comment(line.strip())) for number, line in block
+        return [(number, without_comment(line.strip())) for number, line in joined(block)
                 if indent(line) == depth]
-    if rules.find({"text"}, first)[0]:
-        return []
+    if rules.find({"tested"}, first)[0]:
+        return [(block[0][0], first)]
     return [(block[0][0], "?" + first)]
+
+
+def joined(block):
+    """Lines that end with a backslash go on in the next one."""
+    whole = []
+    for number, line in block:
+        if whole and whole[-1][1].endswith("\\"):
+            whole[-1] = (whole[-1][0], whole[-1][1][:-1].rstrip() + " " + line.strip())
+        else:
+            whole.append((number, line))
+    return whole
 
 
 def inline(lines, quotes):
@@ -171,12 +190,20 @@ def in_sources(pattern):
     return run(f"grep -rqE --include='*.[ch]' {shlex.quote(pattern)} .").returncode == 0
 
 
+def has(where):
+    """FILE: TEXT"""
+    name, _, text = where.partition(": ")
+    return os.path.exists(os.path.join(TOP, name)) and text in read(name)
+
+
 def make_problem(words):
     makefile = read("Makefile")
+    if words[1:2] == ["-C"]:
+        words = words[2:]
     for word in words[1:]:
         if "=" in word:
             variable = word.split("=")[0]
-            if not re.search(rf"\b{variable}\b", makefile + read("tools/torture.sh")):
+            if variable not in KERNEL_VARIABLES and not re.search(rf"\b{variable}\b", makefile + read("tools/torture.sh")):
                 return f"nobody reads {variable}"
         elif not word.startswith("-") and not re.search(rf"^{word}:", makefile, re.M):
             return f"the Makefile has no target {word}"
@@ -196,6 +223,8 @@ def insmod_problem(words):
 
 def script_problem(words):
     script = words[0].removeprefix("./")
+    if script.startswith("tools/testing/"):
+        return None  # the kernel's
     if not os.access(os.path.join(TOP, script), os.X_OK):
         return f"{script} cannot be run"
     if words[0] in PARSES:
@@ -212,6 +241,8 @@ def static_problem(command):
     """What can be seen without running it."""
     if command.startswith("(gdb) "):
         return None
+    if "&&" in command:
+        return next(filter(None, map(static_problem, command.split("&&"))), None)
     words = [word for word in shlex.split(command.split("|")[0]) if word != "sudo"]
     while words and re.match("[A-Z_]+=", words[0]):
         words = words[1:] + [words[0]]
@@ -224,13 +255,13 @@ def static_problem(command):
     return None
 
 
-def problem(command, rules, ran):
+def problem(name, command, rules, ran):
     if command.startswith("?"):
         return "neither a command nor text by tools/doccheck.map"
     wrong = static_problem(command)
     if wrong:
         return wrong
-    kind, more = rules.find({"run", "tested", "long"}, command)
+    kind, more = rules.find({"run", "tested", "long", "untried"}, command)
     if kind == "long" and not LONG:
         return None
     if kind in ("run", "long"):
@@ -238,10 +269,9 @@ def problem(command, rules, ran):
             ran[more] = run(more)
         return f"failed:\n{ran[more].stdout}" if ran[more].returncode else None
     if kind == "tested":
-        where, _, text = more.partition(": ")
-        if not os.path.exists(os.path.join(TOP, where)) or text not in read(where):
-            return f"{where} does not run it: it has no '{text}'"
-        return None
+        return None if has(more) else f"it is not so that {more}"
+    if kind == "untried":
+        return None if more in " ".join(read(name).split()) else f"{name} does not say '{more}'"
     return "no test runs it: neither it nor a test is in tools/doccheck.map"
 
 
@@ -262,7 +292,7 @@ def main():
     for name in documents:
         found = list(commands(name, rules))
         for number, command in found:
-            wrong = problem(command, rules, ran)
+            wrong = problem(name, command, rules, ran)
             if wrong:
                 bad.append(f"{name}:{number}: {command.lstrip('?')}: {wrong}")
         bad += link_problems(name)

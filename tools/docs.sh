@@ -100,7 +100,38 @@ try_make()
 	[ "$1" != install ] || find "$root" -name 'chaos_alloc.ko*' | grep .
 }
 
+# type_slowly FILE: to a shell whose output goes there, as soon as it is one
+type_slowly()
+{
+	local line
+
+	for _ in {1..120}; do
+		sleep 1
+		! grep -q 'The modules are in /modules' "$1" || break
+	done
+	for line in 'insmod /modules/chaos_alloc.ko' 'chaostop --once --bytes' exit; do
+		sleep 2
+		echo "$line"
+	done
+	sleep 10
+}
+
+# try_shell: the guest's, with a command that is in every guest; and it ends when told
+try_shell()
+{
+	local out
+
+	out=$(mktemp)
+	# shellcheck disable=SC2064  # this file
+	trap "rm -f '$out'" EXIT
+	# shellcheck disable=SC2094  # the one side waits for what the other has written
+	type_slowly "$out" | timeout 180 "$TOP/run-qemu.sh" --shell >"$out"
+	cat "$out"
+	grep -q '^default  *mimalloc ' "$out"
+}
+
 case ${1:-} in
+try-shell) try_shell ;;
 try-make) try_make "$2" ;;
 html) html "${2:-}" ;;
 check) check ;;
