@@ -641,3 +641,4 @@ module_exit(chaos_kmalloc_exit);
 
 MODULE_DESCRIPTION("The kmalloc family of a module on a heap of its own");
 MODULE_LICENSE("GPL");
+MODULE_VERSION("0.9");

@@ -46,6 +46,7 @@ one_version()
 	local what
 
 	for what in "$(says heap.c 'MODULE_VERSION\("([^"]*)"\).*')" \
+		"$(says dropin/client.c 'MODULE_VERSION\("([^"]*)"\).*')" \
 		"$(says debian/changelog 'chaos-alloc \(([^)]*)\).*')" \
 		"$(says Documentation/changelog.rst '^([0-9][^ ]*)( .*)?$')" \
 		"$(says packaging/chaos_alloc.4 '^\.TH.*"chaos_alloc ([^"]*)".*')"; do
@@ -54,17 +55,19 @@ one_version()
 	done
 }
 
-# The page has every parameter of the module.
+# The page has every parameter of the modules.
 man_page()
 {
-	local out name
+	local out name module
 
 	out=$(man --warnings=all -l -Tutf8 -Z "$TOP/packaging/chaos_alloc.4" 2>&1 >/dev/null)
 	[ -z "$out" ] || fail "$out" || return
-	while read -r name; do
-		grep -q "^\.B $name=" "$TOP/packaging/chaos_alloc.4" ||
-			fail "the man page does not have $name" || return
-	done < <(modinfo -F parm "$1" | sed 's/:.*//')
+	for module in "$@"; do
+		while read -r name; do
+			grep -q "^\.B $name=" "$TOP/packaging/chaos_alloc.4" ||
+				fail "the man page does not have $name" || return
+		done < <(modinfo -F parm "$module" | sed 's/:.*//')
+	done
 	# And of modprobe.conf: no line is in effect, and each is one that modprobe understands.
 	! grep -qv '^#\|^$' "$TOP/packaging/modprobe.conf"
 }
@@ -101,11 +104,13 @@ dkms_cycle()
 	dkms_in "$root" status | grep -q "^chaos_alloc/$VERSION, $release, .*: installed$" ||
 		fail "dkms does not say that it is installed" || return
 	good_module "$module" "$release" || return
+	good_module "${module%/*}/chaos_kmalloc.ko" "$release" || return
 	[ "$(find "$root/lib/modules" -name '*.ko*' | wc -l)" -eq \
 		"$(grep -c '^BUILT_MODULE_NAME' "$TOP/dkms.conf")" ] ||
 		fail "it has installed something else as well" || return
 	client "$root" "$kdir" "$release" || return
 	cp "$module" "$WORK/chaos_alloc-$1.ko"
+	cp "${module%/*}/chaos_kmalloc.ko" "$WORK/chaos_kmalloc-$1.ko"
 
 	dkms_in "$root" remove -m chaos_alloc -v "$VERSION" --all
 	[ -z "$(find "$root/dkms" "$root/lib/modules" -type f)" ] ||
@@ -314,7 +319,8 @@ main()
 	try "make install and uninstall: Linux $DKMS_SERIES" make_install $DKMS_SERIES
 	try "make install and uninstall: Linux $COPY_SERIES" make_install $COPY_SERIES
 	try "the signature is good" signature
-	try "manual page and modprobe.conf" man_page "$WORK/chaos_alloc-$DKMS_SERIES.ko"
+	try "manual page and modprobe.conf" man_page \
+		"$WORK/chaos_alloc-$DKMS_SERIES.ko" "$WORK/chaos_kmalloc-$DKMS_SERIES.ko"
 	try "packages are built" build_packages
 	try "lintian" lint
 	install_packages
