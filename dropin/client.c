@@ -243,6 +243,23 @@ static bool heap_refuses(gfp_t gfp)
 	return gfp & (CHAOS_GFP_REFUSED & ~(CLIENT_IGNORED | __GFP_NOFAIL));
 }
 
+/* A block that @heap shall give, and does not: is it the kernel's to give? */
+static bool is_kernels(const struct chaos_heap *heap, gfp_t gfp)
+{
+	return !heap || gfp & __GFP_NOFAIL || heap_refuses(gfp);
+}
+
+static void *heap_alloc(struct chaos_heap *heap, size_t size, size_t align, gfp_t gfp)
+{
+	if (unlikely(!heap || heap_refuses(gfp)))
+		return NULL;
+	if (unlikely(gfp & __GFP_NOFAIL))
+		gfp |= __GFP_NOWARN;
+	gfp &= ~(CLIENT_IGNORED | __GFP_NOFAIL);
+	return align > CHAOS_MIN_ALIGN ? chaos_heap_alloc_aligned(heap, size, align, gfp) :
+					 chaos_heap_alloc(heap, size, gfp);
+}
+
 /* kmalloc() aligns powers of two. */
 void *chaos_kernel_alloc(size_t size, size_t align, gfp_t gfp)
 {
@@ -263,17 +280,9 @@ void *chaos_kernel_alloc(size_t size, size_t align, gfp_t gfp)
 void *chaos_client_alloc(struct chaos_client *client, size_t size, size_t align, gfp_t gfp)
 {
 	struct chaos_heap *heap = chaos_client_heap(client, gfp);
-	gfp_t heap_gfp = gfp & ~(CLIENT_IGNORED | __GFP_NOFAIL);
-	void *p;
+	void *p = heap_alloc(heap, size, align, gfp);
 
-	if (unlikely(!heap || heap_refuses(gfp)))
-		return chaos_kernel_alloc(size, align, gfp);
-	if (likely(!(gfp & __GFP_NOFAIL)))
-		return align > CHAOS_MIN_ALIGN ?
-			chaos_heap_alloc_aligned(heap, size, align, heap_gfp) :
-			chaos_heap_alloc(heap, size, heap_gfp);
-	p = chaos_heap_alloc_aligned(heap, size, align, heap_gfp | __GFP_NOWARN);
-	return p ?: chaos_kernel_alloc(size, align, gfp);
+	return p || !is_kernels(heap, gfp) ? p : chaos_kernel_alloc(size, align, gfp);
 }
 
 /*
@@ -300,10 +309,10 @@ static size_t natural_align(const struct chaos_heap *heap, size_t size)
  */
 void *chaos_kmalloc(struct chaos_client *client, size_t size, gfp_t gfp)
 {
-	/* Pairs with client_open(). */
-	struct chaos_heap *heap = smp_load_acquire(&client->heap);
+	struct chaos_heap *heap = chaos_client_heap(client, gfp);
+	void *p = heap_alloc(heap, size, natural_align(heap, size), gfp);
 
-	return chaos_client_alloc(client, size, natural_align(heap, size), gfp);
+	return likely(p) || !is_kernels(heap, gfp) ? p : kmalloc(size, gfp);
 }
 EXPORT_SYMBOL_GPL(chaos_kmalloc);
 
@@ -340,9 +349,10 @@ EXPORT_SYMBOL_GPL(chaos_kmalloc_array);
  */
 void *chaos_kvmalloc(struct chaos_client *client, size_t size, gfp_t gfp)
 {
-	if (unlikely(!chaos_client_heap(client, gfp)))
-		return kvmalloc(size, gfp);
-	return chaos_kmalloc(client, size, gfp);
+	struct chaos_heap *heap = chaos_client_heap(client, gfp);
+	void *p = heap_alloc(heap, size, natural_align(heap, size), gfp);
+
+	return likely(p) || !is_kernels(heap, gfp) ? p : kvmalloc(size, gfp);
 }
 EXPORT_SYMBOL_GPL(chaos_kvmalloc);
 
@@ -368,16 +378,37 @@ EXPORT_SYMBOL_GPL(chaos_kvmalloc_array);
 
 /* ------------------------------- reallocation ------------------------------ */
 
-/* A block of a heap in place of @p, which is of one as well. */
-static void *move_block(struct chaos_client *client, const void *p, size_t size, gfp_t gfp)
+/* A block of @heap in place of @p, which is of it as well; see is_kernels(), and @kv. */
+static void *move_block(struct chaos_heap *heap, const void *p, size_t size, gfp_t gfp,
+			bool kv)
 {
-	size_t old = chaos_ksize(p);
-	void *new = chaos_kmalloc(client, size, gfp);
+	size_t old = chaos_heap_usable_size(heap, p);
+	void *new = heap_alloc(heap, size, natural_align(heap, size), gfp);
 
+	if (!new && is_kernels(heap, gfp))
+		new = kv ? kvmalloc(size, gfp) : kmalloc(size, gfp);
 	if (new) {
 		memcpy(new, p, min(old, size));
-		chaos_kfree(p);
+		chaos_heap_free(heap, p);
 	}
+	return new;
+}
+
+static void *resize_block(struct chaos_heap *heap, const void *p, size_t size, gfp_t gfp,
+			  bool kv)
+{
+	void *new;
+
+	if (!size) {
+		chaos_heap_free(heap, p);
+		return ZERO_SIZE_PTR;
+	}
+	if (is_kernels(heap, gfp))
+		return move_block(heap, p, size, gfp, kv);
+	new = chaos_heap_realloc(heap, p, size, gfp & ~CLIENT_IGNORED);
+	/* Which does not align it.  If there is no memory for both, it is not. */
+	if (new && !IS_ALIGNED((unsigned long)new, natural_align(NULL, size)))
+		new = move_block(heap, new, size, gfp | __GFP_NOWARN, kv) ?: new;
 	return new;
 }
 
@@ -396,24 +427,13 @@ static void *move_block(struct chaos_client *client, const void *p, size_t size,
 void *chaos_krealloc(struct chaos_client *client, const void *p, size_t size, gfp_t gfp)
 {
 	struct chaos_heap *heap;
-	void *new;
 
 	if (ZERO_OR_NULL_PTR(p))
 		return chaos_kmalloc(client, size, gfp);
 	heap = chaos_heap_of(p);
 	if (!heap)
 		return krealloc(p, size, gfp);
-	if (!size) {
-		chaos_heap_free(heap, p);
-		return ZERO_SIZE_PTR;
-	}
-	if (gfp & __GFP_NOFAIL || heap_refuses(gfp))
-		return move_block(client, p, size, gfp);
-	new = chaos_heap_realloc(heap, p, size, gfp & ~CLIENT_IGNORED);
-	/* Which does not align it.  If there is no memory for both, it is not. */
-	if (new && !IS_ALIGNED((unsigned long)new, natural_align(NULL, size)))
-		new = move_block(client, new, size, gfp) ?: new;
-	return new;
+	return resize_block(heap, p, size, gfp, false);
 }
 EXPORT_SYMBOL_GPL(chaos_krealloc);
 
@@ -453,11 +473,14 @@ EXPORT_SYMBOL_GPL(chaos_krealloc_array);
 void *chaos_kvrealloc(struct chaos_client *client, const void *p, size_t old_size,
 		      size_t size, gfp_t gfp)
 {
+	struct chaos_heap *heap;
+
 	if (ZERO_OR_NULL_PTR(p))
 		return chaos_kvmalloc(client, size, gfp);
-	if (!chaos_heap_of(p))
+	heap = chaos_heap_of(p);
+	if (!heap)
 		return chaos_kernel_kvrealloc(p, old_size, size, gfp);
-	return chaos_krealloc(client, p, size, gfp);
+	return resize_block(heap, p, size, gfp, true);
 }
 EXPORT_SYMBOL_GPL(chaos_kvrealloc);
 

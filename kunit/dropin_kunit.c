@@ -131,8 +131,20 @@ static void heap_full(struct kunit *test)
 	KUNIT_EXPECT_NOT_NULL(test, more);
 	KUNIT_EXPECT_FALSE(test, is_ours(more));
 	kfree(more);
-	while (n)
-		kfree(p[--n]);
+	/* Of whatever size, and also if it was there already. */
+	more = kvmalloc(DROPIN_MAX + SZ_1M, GFP_KERNEL | __GFP_NOFAIL);
+	KUNIT_EXPECT_NOT_NULL(test, more);
+	KUNIT_EXPECT_FALSE(test, is_ours(more));
+	kvfree(more);
+	chaos_test_fill(p[0], FULL_BLOCK, 1);
+	more = chaos_kvrealloc(client, p[0], FULL_BLOCK, DROPIN_MAX + SZ_1M,
+			       GFP_KERNEL | __GFP_NOFAIL);
+	KUNIT_ASSERT_NOT_NULL(test, more);
+	KUNIT_EXPECT_FALSE(test, is_ours(more));
+	KUNIT_EXPECT_TRUE(test, chaos_test_filled(more, FULL_BLOCK, 1));
+	kvfree(more);
+	while (--n)
+		kfree(p[n]);
 }
 
 /* Blocks stay behind when their client goes; so does the heap, until they have gone. */
@@ -280,6 +292,12 @@ static void realloc_foreign(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, 100, 1));
 	KUNIT_EXPECT_TRUE(test, chaos_test_filled(q, 100, 2));
 	kfree(p);
+	/* Also when it has to move, for its alignment, or for what may not fail. */
+	q = krealloc(q, SZ_32K, GFP_KERNEL);
+	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_of(q), other);
+	q = krealloc(q, 300, GFP_KERNEL | __GFP_NOFAIL);
+	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_of(q), other);
+	KUNIT_EXPECT_TRUE(test, chaos_test_filled(q, 100, 2));
 	kfree(q);
 	chaos_test_idle(test, other, 0);
 }
