@@ -286,20 +286,21 @@ void *chaos_client_alloc(struct chaos_client *client, size_t size, size_t align,
 }
 
 /*
- * As all of kmalloc()'s powers of two are aligned; but for what the heap's engine does by
- * itself, up to a page.
+ * What kmalloc() promises: the largest power of two that divides the size.  But for what
+ * the heap's engine does by itself: powers of two, up to a page.
  */
 static size_t natural_align(const struct chaos_heap *heap, size_t size)
 {
-	if (!is_power_of_2(size) || (heap && heap->engine->natural && size <= PAGE_SIZE))
+	if (heap && heap->engine->natural && size <= PAGE_SIZE && is_power_of_2(size))
 		return CHAOS_MIN_ALIGN;
-	return clamp(size, (size_t)CHAOS_MIN_ALIGN, (size_t)CHAOS_MAX_ALIGN);
+	return clamp(size & -size, (size_t)CHAOS_MIN_ALIGN, (size_t)CHAOS_MAX_ALIGN);
 }
 
 /**
  * chaos_kmalloc() - kmalloc() from a client's heap
  * @client: whose
- * @size: bytes; powers of two are aligned to their size, up to 4 MiB
+ * @size: bytes; the block is aligned to the largest power of two that divides them, up to
+ *	4 MiB
  * @gfp: as for kmalloc()
  *
  * A client's first requests, if they may not sleep, and those for zones, are the kernel's.

@@ -213,6 +213,32 @@ static void alignment(struct kunit *test)
 	}
 }
 
+/* Of other sizes, to what divides them: so a structure's own alignment holds. */
+static void alignment_divides(struct kunit *test)
+{
+	static const size_t odd[] = { 3, 5, 7, 9, 25 };
+	size_t align, i;
+	void *p, *q, *r;
+
+	/* Nothing is aligned by chance. */
+	q = kmalloc(24, GFP_KERNEL);
+	for (align = 8; align <= SZ_8K; align *= 2) {
+		for (i = 0; i < ARRAY_SIZE(odd); i++) {
+			p = kmalloc(odd[i] * align, GFP_KERNEL);
+			r = kmalloc(24, GFP_KERNEL);
+			KUNIT_EXPECT_TRUE(test, is_ours(p));
+			KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, align));
+			p = krealloc(p, (odd[i] + 2) * align, GFP_KERNEL);
+			KUNIT_ASSERT_NOT_NULL(test, p);
+			KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, align));
+			kfree(q);
+			q = r;
+			kfree(p);
+		}
+	}
+	kfree(q);
+}
+
 static void zeroed(struct kunit *test)
 {
 	void *p[6];
@@ -594,6 +620,7 @@ static struct kunit_case dropin_cases[] = {
 	CHAOS_CASE_SLOW(heap_outlives),
 	CHAOS_CASE(flags),
 	CHAOS_CASE(alignment),
+	CHAOS_CASE(alignment_divides),
 	CHAOS_CASE(zeroed),
 	CHAOS_CASE(arrays),
 	CHAOS_CASE(reallocated),
