@@ -89,7 +89,8 @@ static noinline struct chaos_heap *client_open(struct chaos_client *client)
 	params.allocator = allocator;
 	params.max_size = max(max_size, pool_size);
 	heap = client->heap;
-	if (!heap) {
+	/* Who has no heap when it goes gets none: nobody would end it. */
+	if (!heap && client->owner->state != MODULE_STATE_GOING) {
 		heap = chaos_heap_create(&params);
 		if (IS_ERR(heap)) {
 			heap = NULL;

@@ -173,6 +173,21 @@ static void heap_outlives(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, chaos_heap_of(q));
 }
 
+/* Whose module is going already gets none, which would outlive it. */
+static void heap_not_made(struct kunit *test)
+{
+	struct module *going = chaos_test_buf(test, 1, sizeof(*going));
+	struct chaos_client late = { .owner = going };
+	void *p;
+
+	going->state = MODULE_STATE_GOING;
+	p = chaos_kmalloc(&late, 100, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	KUNIT_EXPECT_NULL(test, late.heap);
+	kfree(p);
+	chaos_client_close(&late);
+}
+
 /* What no heap can give is the kernel's; what is but a wish, is not. */
 static void flags(struct kunit *test)
 {
@@ -618,6 +633,7 @@ static struct kunit_case dropin_cases[] = {
 	CHAOS_CASE(heap_made_once),
 	CHAOS_CASE(heap_full),
 	CHAOS_CASE_SLOW(heap_outlives),
+	CHAOS_CASE(heap_not_made),
 	CHAOS_CASE(flags),
 	CHAOS_CASE(alignment),
 	CHAOS_CASE(alignment_divides),
