@@ -653,10 +653,14 @@ static int __init chaos_kmalloc_init(void)
 	return err;
 }
 
-/* Clients use functions of ours, and orphans keep us: there are none any more. */
+/*
+ * Clients use functions of ours, and orphans keep us: there are none any more.  But blocks of
+ * heaps that are no client's may have come by kfree_rcu(), and wait.
+ */
 static void __exit chaos_kmalloc_exit(void)
 {
 	chaos_catch_stop();
+	chaos_kfree_rcu_barrier();
 	unregister_module_notifier(&module_nb);
 	cancel_delayed_work_sync(&orphans_work);
 }
