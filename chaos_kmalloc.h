@@ -63,11 +63,14 @@ struct chaos_client chaos_this_client __weak = { .owner = THIS_MODULE };
 
 void chaos_kfree(const void *p);
 void chaos_kfree_sensitive(const void *p);
+void chaos_kfree_nolock(const void *p);
 void chaos_kvfree(const void *p);
+void chaos_kvfree_atomic(const void *p);
 void chaos_kvfree_sensitive(const void *p, size_t size);
 void chaos_kfree_const(const void *p);
 void chaos_kfree_bulk(size_t n, void **p);
 void chaos_kfree_rcu(struct rcu_head *head, void *p);
+void chaos_kvfree_rcu_barrier(void);
 size_t chaos_ksize(const void *p);
 
 void *chaos_kmalloc(struct chaos_client *client, size_t size, gfp_t gfp)
@@ -122,12 +125,16 @@ void chaos_mempool_free(void *p, void *cache);
 /* void *p __free(kfree) = kmalloc(...), see <linux/cleanup.h> */
 DEFINE_FREE(chaos_kfree, void *, if (!IS_ERR_OR_NULL(_T)) chaos_kfree(_T))
 DEFINE_FREE(chaos_kvfree, void *, if (!IS_ERR_OR_NULL(_T)) chaos_kvfree(_T))
+DEFINE_FREE(chaos_kvfree_atomic, void *, if (!IS_ERR_OR_NULL(_T)) chaos_kvfree_atomic(_T))
+DEFINE_FREE(chaos_kfree_sensitive, void *, if (!IS_ERR_OR_NULL(_T)) chaos_kfree_sensitive(_T))
 
 /* For who needs the kernel's own names as well. */
 #ifndef CHAOS_KMALLOC_DECLARE_ONLY
 
 #define __free_kfree		__free_chaos_kfree
 #define __free_kvfree		__free_chaos_kvfree
+#define __free_kvfree_atomic	__free_chaos_kvfree_atomic
+#define __free_kfree_sensitive	__free_chaos_kfree_sensitive
 
 /* -- Freed: without arguments, since functions to free with are passed around -- */
 
@@ -135,8 +142,12 @@ DEFINE_FREE(chaos_kvfree, void *, if (!IS_ERR_OR_NULL(_T)) chaos_kvfree(_T))
 #define kfree			chaos_kfree
 #undef kfree_sensitive
 #define kfree_sensitive		chaos_kfree_sensitive
+#undef kfree_nolock
+#define kfree_nolock		chaos_kfree_nolock
 #undef kvfree
 #define kvfree			chaos_kvfree
+#undef kvfree_atomic
+#define kvfree_atomic		chaos_kvfree_atomic
 #undef kvfree_sensitive
 #define kvfree_sensitive	chaos_kvfree_sensitive
 #undef kfree_const
@@ -164,6 +175,11 @@ do {										\
 #define kfree_rcu_mightsleep(p)	__chaos_kfree_rcu1(p)
 #undef kvfree_rcu_mightsleep
 #define kvfree_rcu_mightsleep(p) __chaos_kfree_rcu1(p)
+#undef kvfree_rcu_barrier
+#define kvfree_rcu_barrier	chaos_kvfree_rcu_barrier
+#undef kvfree_rcu_barrier_on_cache
+#define kvfree_rcu_barrier_on_cache(cache)					\
+	((void)(cache), chaos_kvfree_rcu_barrier())
 
 /* -- Allocated: a node is a wish, and the heap has its own -- */
 
@@ -200,6 +216,14 @@ do {										\
 #define krealloc_array(p, n, size, gfp)						\
 	chaos_krealloc_array(CHAOS_KMALLOC_CLIENT, p, n, size, gfp)
 
+/* The alignment that may be asked for is what there is anyway. */
+#undef krealloc_node
+#define krealloc_node(p, size, gfp, node)					\
+	((void)(node), krealloc(p, size, gfp))
+#undef krealloc_node_align
+#define krealloc_node_align(p, size, align, gfp, node)				\
+	((void)(align), krealloc_node(p, size, gfp, node))
+
 #undef kvmalloc
 #define kvmalloc(size, gfp)	chaos_kvmalloc(CHAOS_KMALLOC_CLIENT, size, gfp)
 #undef kvzalloc
@@ -210,6 +234,9 @@ do {										\
 #undef kvzalloc_node
 #define kvzalloc_node(size, gfp, node)						\
 	((void)(node), kvzalloc(size, gfp))
+#undef kvmalloc_node_align
+#define kvmalloc_node_align(size, align, gfp, node)				\
+	((void)(align), kvmalloc_node(size, gfp, node))
 #undef kvmalloc_array
 #define kvmalloc_array(n, size, gfp)						\
 	chaos_kvmalloc_array(CHAOS_KMALLOC_CLIENT, n, size, gfp)
@@ -230,6 +257,12 @@ do {										\
 #undef kvrealloc
 #define kvrealloc(...)								\
 	CONCATENATE(__chaos_kvrealloc, COUNT_ARGS(__VA_ARGS__))(__VA_ARGS__)
+#undef kvrealloc_node
+#define kvrealloc_node(p, size, gfp, node)					\
+	((void)(node), kvrealloc(p, size, gfp))
+#undef kvrealloc_node_align
+#define kvrealloc_node_align(p, size, align, gfp, node)				\
+	((void)(align), kvrealloc_node(p, size, gfp, node))
 
 /* -- Copied -- */
 

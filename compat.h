@@ -230,6 +230,34 @@ static inline void *chaos_kernel_kvrealloc(const void *p, size_t old_size, size_
 #endif
 }
 
+/* For what comes from kmalloc_nolock(), in any context, since 6.18. */
+static inline void chaos_kernel_kfree_nolock(const void *p)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+	kfree_nolock(p);
+#else
+	kfree(p);
+#endif
+}
+
+/* In atomic context. */
+static inline void chaos_kernel_kvfree_atomic(const void *p)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 2, 0)
+	kvfree_atomic(p);
+#else
+	kvfree(p);
+#endif
+}
+
+/* Since 6.12.  Before, nobody could wait for kfree_rcu(). */
+static inline void chaos_kernel_kvfree_rcu_barrier(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	kvfree_rcu_barrier();
+#endif
+}
+
 /*
  * kfree_rcu()'s function is told of the block since 6.3.  Before, of how far its rcu_head
  * is from its beginning, or of the block if it has none.

@@ -524,6 +524,36 @@ void chaos_kvfree(const void *p)
 EXPORT_SYMBOL_GPL(chaos_kvfree);
 
 /**
+ * chaos_kfree_nolock() - kfree_nolock() for blocks of whomever
+ * @p: a block of any heap or of kmalloc_nolock(), ZERO_SIZE_PTR or NULL
+ *
+ * Context: any.
+ */
+void chaos_kfree_nolock(const void *p)
+{
+	if (ZERO_OR_NULL_PTR(p) || chaos_heap_of(p))
+		chaos_kfree(p);
+	else
+		chaos_kernel_kfree_nolock(p);
+}
+EXPORT_SYMBOL_GPL(chaos_kfree_nolock);
+
+/**
+ * chaos_kvfree_atomic() - kvfree_atomic() for blocks of whomever
+ * @p: a block of any heap or of kvmalloc(), ZERO_SIZE_PTR or NULL
+ *
+ * Context: a heap's: any; else as kvfree_atomic().
+ */
+void chaos_kvfree_atomic(const void *p)
+{
+	if (ZERO_OR_NULL_PTR(p) || chaos_heap_of(p))
+		chaos_kfree(p);
+	else
+		chaos_kernel_kvfree_atomic(p);
+}
+EXPORT_SYMBOL_GPL(chaos_kvfree_atomic);
+
+/**
  * chaos_ksize() - ksize() for blocks of whomever
  * @p: a block, ZERO_SIZE_PTR or NULL
  *

@@ -122,6 +122,18 @@ void chaos_kfree_rcu_barrier(void)
 	}
 }
 
+/**
+ * chaos_kvfree_rcu_barrier() - kvfree_rcu_barrier() for blocks of whomever
+ *
+ * Context: task; may sleep.
+ */
+void chaos_kvfree_rcu_barrier(void)
+{
+	chaos_kfree_rcu_barrier();
+	chaos_kernel_kvfree_rcu_barrier();
+}
+EXPORT_SYMBOL_GPL(chaos_kvfree_rcu_barrier);
+
 void __init chaos_kfree_rcu_init(void)
 {
 	INIT_RCU_WORK(&batch.work, batch_work);

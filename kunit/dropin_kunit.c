@@ -316,6 +316,57 @@ static void reallocated(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, live(), 0);
 }
 
+/* Names that not all kernels have */
+static void named_since(struct kunit *test)
+{
+	void *p = kvmalloc_node_align(4000, 32, GFP_KERNEL, NUMA_NO_NODE);
+
+	KUNIT_EXPECT_TRUE(test, is_ours(p));
+	KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, 32));
+	chaos_test_fill(p, 4000, 4);
+	p = krealloc_node(p, 5000, GFP_KERNEL, NUMA_NO_NODE);
+	KUNIT_EXPECT_TRUE(test, is_ours(p));
+	p = krealloc_node_align(p, 60000, 32, GFP_KERNEL, NUMA_NO_NODE);
+	KUNIT_EXPECT_TRUE(test, is_ours(p));
+	p = kvrealloc_node(p, 5000, GFP_KERNEL, NUMA_NO_NODE);
+	KUNIT_EXPECT_TRUE(test, is_ours(p));
+	p = kvrealloc_node_align(p, 60000, 32, GFP_KERNEL, NUMA_NO_NODE);
+	KUNIT_EXPECT_TRUE(test, is_ours(p));
+	KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, 4000, 4));
+	kfree_nolock(p);
+	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
+#ifdef kmalloc_obj
+struct counted {
+	size_t n;
+	u64 array[] __counted_by(n);
+};
+
+/* By their types, as newer kernels have it */
+static void objects(struct kunit *test)
+{
+	struct counted *p[4];
+	u64 *q[4];
+	int i;
+
+	p[0] = kmalloc_flex(struct counted, array, 10);
+	p[1] = kzalloc_flex(struct counted, array, 10, GFP_ATOMIC);
+	p[2] = kvmalloc_flex(struct counted, array, 10);
+	p[3] = kvzalloc_flex(struct counted, array, 10);
+	q[0] = kmalloc_obj(u64);
+	q[1] = kzalloc_objs(u64, 20);
+	q[2] = kvmalloc_objs(u64, 20, GFP_KERNEL);
+	q[3] = kvzalloc_obj(u64);
+	for (i = 0; i < 4; i++) {
+		KUNIT_EXPECT_TRUE(test, is_ours(p[i]));
+		KUNIT_EXPECT_TRUE(test, is_ours(q[i]));
+		kfree(p[i]);
+		kvfree(q[i]);
+	}
+}
+#endif
+
 /* What is somebody else's stays with them. */
 static void realloc_foreign(struct kunit *test)
 {
@@ -347,7 +398,9 @@ static void realloc_foreign(struct kunit *test)
 static void free_foreign(struct kunit *test)
 {
 	typedef void (*free_fn)(const void *);
-	static const free_fn fn[] = { kfree, kvfree, kfree_sensitive, kfree_const };
+	static const free_fn fn[] = {
+		kfree, kvfree, kvfree_atomic, kfree_sensitive, kfree_const,
+	};
 	struct chaos_heap *other = chaos_test_heap(test, SZ_1M, 0);
 	size_t i;
 
@@ -372,9 +425,11 @@ static void scoped(struct kunit *test)
 	{
 		void *p __free(kfree) = kmalloc(100, GFP_KERNEL);
 		void *q __free(kvfree) = kvmalloc(100, GFP_KERNEL);
+		void *r __free(kfree_sensitive) = kmalloc(100, GFP_KERNEL);
+		void *s __free(kvfree_atomic) = kvmalloc(100, GFP_KERNEL);
 
-		KUNIT_EXPECT_TRUE(test, is_ours(p) && is_ours(q));
-		KUNIT_EXPECT_EQ(test, live(), 2);
+		KUNIT_EXPECT_TRUE(test, is_ours(p) && is_ours(q) && is_ours(r) && is_ours(s));
+		KUNIT_EXPECT_EQ(test, live(), 4);
 	}
 	KUNIT_EXPECT_EQ(test, live(), 0);
 }
@@ -585,8 +640,12 @@ static void rcu(struct kunit *test)
 		if (late[0])
 			kvfree_rcu(late[0], rcu);
 	}
+	kvfree_rcu_barrier();
+	KUNIT_EXPECT_EQ(test, live(), 0);
 	late[0] = NULL;
 	kfree_rcu(late[0], rcu);
+	late[0] = kmalloc(sizeof(*late[0]), GFP_KERNEL);
+	kvfree_rcu(late[0], rcu);
 	late[0] = kmalloc(sizeof(*late[0]), GFP_KERNEL);
 	kfree_rcu_mightsleep(late[0]);
 	/* This waits for the others; and nothing of it is left over. */
@@ -640,6 +699,10 @@ static struct kunit_case dropin_cases[] = {
 	CHAOS_CASE(zeroed),
 	CHAOS_CASE(arrays),
 	CHAOS_CASE(reallocated),
+	CHAOS_CASE(named_since),
+#ifdef kmalloc_obj
+	CHAOS_CASE(objects),
+#endif
 	CHAOS_CASE(realloc_foreign),
 	CHAOS_CASE(free_foreign),
 	CHAOS_CASE(scoped),
