@@ -148,8 +148,8 @@ plan_debug()
 	fi
 	# Leaks, and the reports that a client's mistakes provoke. These come last,
 	# because they switch checkers off.
-	if selected chaos_provoke; then
-		guest debug-leaks debug kunit,provoke "$(of_all "$LEAK_SUITES")"
+	if selected chaos_provoke chaos_guide; then
+		guest debug-leaks debug guide,kunit,provoke "$(of_all "$LEAK_SUITES")"
 	fi
 	# This includes the torture test.
 	if selected chaos_injection chaos_fault; then
@@ -174,7 +174,7 @@ plan_rtdebug()
 
 plan_kernel()
 {
-	! kunit_selected || guest "$1" "$1" params,top,kunit "$SUITES" --smp "${CPUS[$1]:-2}"
+	! kunit_selected || guest "$1" "$1" params,guide,top,kunit "$SUITES" --smp "${CPUS[$1]:-2}"
 	# What wants more CPUs than this machine may have
 	if selected chaos_sharing chaos_budget chaos_hotplug chaos_race; then
 		guest "${1##*/}-smp" "$1" smp,hotplug "$SUITES" --smp "${CPUS_SMP[$1]:-5}"
