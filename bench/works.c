@@ -22,8 +22,9 @@
 #define REALLOC_ROUNDS	128
 #define BULK_ROUNDS	64
 
-/* Batches of churn from one sample of its memory to the next */
+/* Batches of churn from one sample of its memory to the next; some are points of its curve */
 #define CHURN_SAMPLE	8
+#define CHURN_POINT	(CHURN_BATCHES / BENCH_POINTS)
 
 #define REALLOC_FROM	16
 #define REALLOC_TO	SZ_64K
@@ -316,6 +317,8 @@ static int churn(struct bench *bench, u32 (*size)(struct bench *))
 		err = churn_batch(bench, size, i >= n / 4);
 		if (i % CHURN_SAMPLE == 0)
 			bench_memory_sample(bench, i >= n / 4);
+		if (i % CHURN_POINT == 0)
+			bench_memory_point(bench, i * BENCH_BATCH);
 		cond_resched();
 	}
 	for (i = 0; !counter_instructions && !err && i < n; i++)

@@ -10,6 +10,9 @@ set -euo pipefail
 
 GROUNDS="icount shipped worst parallel native native-smp user"
 PARALLEL_WORKS=parallel-pair,parallel-batch,parallel-churn,larson,producer
+# What Documentation/choosing.rst shows
+PLOTTED_WORKS=pair,batch,churn,aligned,trace
+PLOTTED_PEERS=kmalloc,mimalloc,tlsf,evl,default
 
 usage()
 {
@@ -31,6 +34,8 @@ what is measured, and how.
                      user        nanoseconds beside mimalloc in user space
   --works NAME,...   these works only
   --peers NAME,...   these peers only
+  --plots DIR        draw the plots of Documentation/choosing.rst, and print its
+                     table; measures what they need and nothing else, 2 minutes
   --out DIR          where the results go (default bench/out)
   --help             this text
 EOF
@@ -54,10 +59,10 @@ parse_options()
 {
 	local slow='^$'
 
-	QUICK='' CHOSEN=() SELECTION='' WORKS='' OUT=$TOP/bench/out
+	QUICK='' CHOSEN=() SELECTION='' WORKS='' OUT=$TOP/bench/out PLOTS=''
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--ground | --works | --peers | --out)
+		--ground | --works | --peers | --out | --plots)
 			[ $# -ge 2 ] || die "$1 wants a value"
 			set_option "$1" "$2"
 			shift
@@ -87,6 +92,10 @@ set_option()
 	--works) WORKS=$2 ;;
 	--peers) SELECTION+=";peers=$2" ;;
 	--out) OUT=$(realpath -m "$2") ;;
+	--plots)
+		PLOTS=$(realpath -m "$2") CHOSEN=(icount) WORKS=$PLOTTED_WORKS
+		SELECTION=";peers=$PLOTTED_PEERS"
+		;;
 	esac
 }
 
@@ -163,6 +172,13 @@ run_ground()
 	esac
 }
 
+# The plots of Documentation/choosing.rst, if all has been measured that they show
+draw_choosing()
+{
+	[ -n "$PLOTS" ] || [[ " ${CHOSEN[*]} " = *' icount '* && -z $WORKS$SELECTION ]] || return 0
+	"$TOP/tools/choosing.py" "$OUT/icount.log" "${PLOTS:-$OUT}"
+}
+
 main()
 {
 	local ground status=0 logs=()
@@ -175,6 +191,7 @@ main()
 		[ ! -e "$OUT/$ground.log" ] || logs+=("$OUT/$ground.log")
 	done
 	"$TOP/tools/report.py" --out "$OUT" "${logs[@]}" || status=1
+	draw_choosing || status=1
 	say "the report: $OUT/report.html"
 	return "$status"
 }
