@@ -127,10 +127,10 @@ null_blk()
 # fill: directories, files of all sizes, links of both kinds
 fill()
 {
-	for i in 0 1 2 3 4 5 6 7; do
+	for i in 0 1 2 3; do
 		mkdir -p "$DIR/$i/a/b/c" || return
-		for j in 0 1 2 3 4 5 6 7 8 9; do
-			noise $((i * 4000 + j * 37)) >"$DIR/$i/a/$j" || return
+		for j in 0 1 2 3 4 5; do
+			noise $((i * 9000 + j * 37)) >"$DIR/$i/a/$j" || return
 			ln "$DIR/$i/a/$j" "$DIR/$i/a/b/hard$j" || return
 			ln -s "../../$j" "$DIR/$i/a/b/c/short$j" || return
 			ln -s "$(noise 200 | tr -d '\n')" "$DIR/$i/long$j" || return
@@ -173,7 +173,7 @@ test_ext2()
 	remount || return
 	[ "$(sums)" = "$made" ] || fail "other files than were made" || return
 	full || return
-	rm -r "$DIR"/[0-3] || return
+	rm -r "$DIR"/[01] || return
 	left=$(sums)
 	remount || return
 	[ "$(sums)" = "$left" ] || fail "other files than were left" || return
