@@ -47,6 +47,7 @@ static const struct caught caught[] = {
 	{ kfree, chaos_kfree, 0 },
 	{ kvfree, chaos_kvfree, 0 },
 	{ kfree_sensitive, chaos_kfree_sensitive, 0 },
+	{ kvfree_sensitive, chaos_kvfree_sensitive, 0 },
 	{ ksize, chaos_ksize, 0 },
 #ifndef CONFIG_TINY_RCU
 	/* An rcu_head in the block, then the block; without a head, the caller can wait. */
@@ -91,7 +92,8 @@ static int catch_one(unsigned int i)
 	int err;
 
 	ops[i].func = catch_call;
-	ops[i].flags = FTRACE_OPS_FL_IPMODIFY | CHAOS_FTRACE_FLAGS;
+	/* Permanent: that nobody switches ftrace off (kernel.ftrace_enabled) meanwhile. */
+	ops[i].flags = FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_PERMANENT | CHAOS_FTRACE_FLAGS;
 	err = ftrace_set_filter_ip(&ops[i], (unsigned long)caught[i].function, 0, 0);
 	if (err)
 		return err;

@@ -61,6 +61,12 @@ static bool kfree_sensitive_is_caught(void)
 	return gone("kfree_sensitive");
 }
 
+static bool kvfree_sensitive_is_caught(void)
+{
+	kvfree_sensitive(block(100), 100);
+	return gone("kvfree_sensitive");
+}
+
 static bool ksize_is_caught(void)
 {
 	void *p = block(100);
@@ -104,6 +110,7 @@ static int __init caught_init(void)
 	ok = kfree_is_caught();
 	ok &= kvfree_is_caught();
 	ok &= kfree_sensitive_is_caught();
+	ok &= kvfree_sensitive_is_caught();
 	ok &= ksize_is_caught();
 	ok &= strings_are_caught();
 	ok &= rcu_is_caught();
