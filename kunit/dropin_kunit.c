@@ -119,13 +119,14 @@ static void heap_made_once(struct kunit *test)
 /* Its budget is all that it gets. */
 static void heap_full(struct kunit *test)
 {
-	void **p = chaos_test_buf(test, DROPIN_MAX / FULL_BLOCK + 1, sizeof(*p));
-	size_t n = 0;
+	size_t n = 0, most = DROPIN_MAX / FULL_BLOCK;
+	void **p = chaos_test_buf(test, most + 1, sizeof(*p));
 	void *more;
 
-	while ((p[n] = kmalloc(FULL_BLOCK, GFP_KERNEL | __GFP_NOWARN)))
+	while (n <= most && (p[n] = kmalloc(FULL_BLOCK, GFP_KERNEL | __GFP_NOWARN)))
 		n++;
-	KUNIT_EXPECT_GE(test, n, DROPIN_MAX / FULL_BLOCK * 3 / 4);
+	KUNIT_EXPECT_GE(test, n, most * 3 / 4);
+	KUNIT_EXPECT_LE(test, n, most);
 	/* But what must not fail does not. */
 	more = kmalloc(FULL_BLOCK, GFP_KERNEL | __GFP_NOFAIL);
 	KUNIT_EXPECT_NOT_NULL(test, more);
@@ -194,6 +195,7 @@ static void flags(struct kunit *test)
 	void *p = first(test), *q;
 
 	q = kmalloc(100, GFP_KERNEL | GFP_DMA);
+	KUNIT_EXPECT_NOT_NULL(test, q);
 	KUNIT_EXPECT_FALSE(test, is_ours(q));
 	kfree(q);
 	q = kmalloc(100, GFP_KERNEL_ACCOUNT);
@@ -228,6 +230,15 @@ static void alignment(struct kunit *test)
 	}
 }
 
+/* Of another size; if it cannot be had, as it is. */
+static void *resized(struct kunit *test, void *p, size_t size, gfp_t gfp)
+{
+	void *new = krealloc(p, size, gfp);
+
+	KUNIT_EXPECT_NOT_NULL(test, new);
+	return new ?: p;
+}
+
 /* Of other sizes, to what divides them: so a structure's own alignment holds. */
 static void alignment_divides(struct kunit *test)
 {
@@ -243,8 +254,7 @@ static void alignment_divides(struct kunit *test)
 			r = kmalloc(24, GFP_KERNEL);
 			KUNIT_EXPECT_TRUE(test, is_ours(p));
 			KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, align));
-			p = krealloc(p, (odd[i] + 2) * align, GFP_KERNEL);
-			KUNIT_ASSERT_NOT_NULL(test, p);
+			p = resized(test, p, (odd[i] + 2) * align, GFP_KERNEL);
 			KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)p, align));
 			kfree(q);
 			q = r;
@@ -274,6 +284,16 @@ static void zeroed(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, chaos_test_zeroed(p[i], 1000));
 		kvfree(p[i]);
 	}
+	p[0] = kmalloc(40000, GFP_KERNEL);
+	memset(p[0], 0xff, 40000);
+	kfree(p[0]);
+	p[0] = kzalloc(10, GFP_KERNEL);
+	p[0] = resized(test, p[0], 1000, GFP_KERNEL | __GFP_ZERO);
+	p[0] = resized(test, p[0], SZ_16K, GFP_KERNEL | __GFP_ZERO);
+	p[0] = resized(test, p[0], 40000, GFP_KERNEL | __GFP_ZERO | __GFP_NOFAIL);
+	KUNIT_EXPECT_TRUE(test, is_ours(p[0]));
+	KUNIT_EXPECT_TRUE(test, chaos_test_zeroed(p[0], 40000));
+	kfree(p[0]);
 }
 
 static void arrays(struct kunit *test)
@@ -385,9 +405,9 @@ static void realloc_foreign(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, chaos_test_filled(q, 100, 2));
 	kfree(p);
 	/* Also when it has to move, for its alignment, or for what may not fail. */
-	q = krealloc(q, SZ_32K, GFP_KERNEL);
+	q = resized(test, q, SZ_32K, GFP_KERNEL);
 	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_of(q), other);
-	q = krealloc(q, 300, GFP_KERNEL | __GFP_NOFAIL);
+	q = resized(test, q, 300, GFP_KERNEL | __GFP_NOFAIL);
 	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_of(q), other);
 	KUNIT_EXPECT_TRUE(test, chaos_test_filled(q, 100, 2));
 	kfree(q);
@@ -633,6 +653,8 @@ static void rcu(struct kunit *test)
 	kfree_rcu(late[0], rcu);
 	kfree_rcu(late[1], rcu);
 	mdelay(20);
+	/* 0, if it were free already */
+	KUNIT_EXPECT_GE(test, ksize(late[0]), sizeof(*late[0]));
 	KUNIT_EXPECT_TRUE(test, chaos_test_filled(late[0]->behind, sizeof(late[0]->behind), 9));
 	rcu_read_unlock();
 	for (i = 0; i < LATE_MANY; i++) {
