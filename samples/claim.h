@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What a document says of the code beside it.  If it is not so, insmod fails, and the log
- * has the line.  For tasks: the counts are plain.
+ * has the line, once.  For tasks: the counts are plain.
  */
 #ifndef _CHAOS_CLAIM_H
 #define _CHAOS_CLAIM_H
@@ -9,18 +9,43 @@
 #include <linux/printk.h>
 #include <linux/types.h>
 
+/**
+ * struct claim - a statement
+ * @text: what it is
+ * @function: where it is made
+ * @line: likewise
+ * @made: it was
+ * @wrong: it did not hold
+ */
+struct claim {
+	const char *text;
+	const char *function;
+	int line;
+	bool made;
+	bool wrong;
+};
+
 static unsigned int claims;
 static unsigned int claims_wrong;
 
-static void claim_made(bool holds, const char *what, const char *function, int line)
+static void claim_made(struct claim *claim, bool holds)
 {
-	claims++;
-	if (holds)
+	claims += !claim->made;
+	claim->made = true;
+	if (holds || claim->wrong)
 		return;
+	claim->wrong = true;
 	claims_wrong++;
-	pr_err("not so: %s, in %s(), line %d\n", what, function, line);
+	pr_err("not so: %s, in %s(), line %d\n", claim->text, claim->function, claim->line);
 }
 
-#define claim(what)	claim_made(what, #what, __func__, __LINE__)
+#define claim(what)							\
+do {									\
+	static struct claim __claim = {					\
+		.text = #what, .function = __func__, .line = __LINE__,	\
+	};								\
+									\
+	claim_made(&__claim, what);					\
+} while (0)
 
 #endif /* _CHAOS_CLAIM_H */
