@@ -69,6 +69,22 @@ html()
 	say "rendered: $out/index.html"
 }
 
+# all_functions: the guide calls, and contexts.rst has, each that is exported
+all_functions()
+{
+	local function bad=0
+
+	cd "$TOP"
+	while read -r function; do
+		if ! grep -qw "$function" samples/chaos_guide.c ||
+			! grep -q "^\`\`$function()\`\`  " Documentation/contexts.rst; then
+			echo "not in the guide, or not in contexts.rst: $function()"
+			bad=1
+		fi
+	done < <(sed -n '/_ops/d; s/^EXPORT_SYMBOL_GPL(\(chaos_[a-z_]*\));/\1/p' chaos_alloc.c heap.c)
+	return "$bad"
+}
+
 check()
 {
 	local out
@@ -80,6 +96,7 @@ check()
 	need python3
 	try "htmldocs, without warnings" "$TOP/tools/docs.sh" html "$out"
 	try "links and commands" "$TOP/tools/doccheck.py"
+	try "each function has its example" all_functions
 	tally
 }
 
