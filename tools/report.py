@@ -588,6 +588,8 @@ def plot_memory(g, out):
             if rows:
                 series.append((peer, [(x / 1000, held / MIB)
                                       for x, _, held in rows]))
+        if not series:
+            continue
         name = f"{g.name}-{work}-memory.svg"
         gnuplot(out / name, f"{g.name}: {work}, memory held", "thousand events",
                 "MiB", series, ("set yrange [0:*]",))
