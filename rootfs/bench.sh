@@ -4,7 +4,8 @@
 #
 # Runs the benchmark module; tools/bench.sh makes a report of what it logs.
 # The command line's chaos.bench= has parameters of the module, separated by
-# semicolons; chaos.allocators= has the engines of the default heap.
+# semicolons; chaos.allocators= has the engines of the default heap, and chaos.load= more
+# parameters of chaos_alloc.ko.
 
 . /chaos/lib.sh
 
@@ -47,9 +48,11 @@ wait_idle()
 wait_idle
 status=0
 parameters="trace=/trace.bin $(option bench | tr ';' ' ')"
+load=$(option load | tr ';' ' ')
 for allocator in $(words "$(option allocators)"); do
 	log "chaos_guest: bench with allocator=$allocator"
-	if ! insmod /modules/chaos_alloc.ko allocator="$allocator" pool_size=48M; then
+	# shellcheck disable=SC2086  # a list of words
+	if ! insmod /modules/chaos_alloc.ko allocator="$allocator" pool_size=48M $load; then
 		log "chaos_guest: chaos_alloc.ko does not load"
 		status=1
 		continue

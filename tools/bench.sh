@@ -34,6 +34,7 @@ what is measured, and how.
                      user        nanoseconds beside mimalloc in user space
   --works NAME,...   these works only
   --peers NAME,...   these peers only
+  --load PARAMETERS  load chaos_alloc.ko with these, too: "hardening=2 track=1"
   --plots DIR        draw the plots of Documentation/choosing.rst, and print its
                      table; measures what they need and nothing else, 2 minutes
   --out DIR          where the results go (default bench/out)
@@ -59,10 +60,10 @@ parse_options()
 {
 	local slow='^$'
 
-	QUICK='' CHOSEN=() SELECTION='' WORKS='' OUT=$TOP/bench/out PLOTS=''
+	QUICK='' CHOSEN=() SELECTION='' WORKS='' OUT=$TOP/bench/out PLOTS='' LOAD=''
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--ground | --works | --peers | --out | --plots)
+		--ground | --works | --peers | --load | --out | --plots)
 			[ $# -ge 2 ] || die "$1 wants a value"
 			set_option "$1" "$2"
 			shift
@@ -91,6 +92,7 @@ set_option()
 		;;
 	--works) WORKS=$2 ;;
 	--peers) SELECTION+=";peers=$2" ;;
+	--load) LOAD=" chaos.load=${2// /;}" ;;
 	--out) OUT=$(realpath -m "$2") ;;
 	--plots)
 		PLOTS=$(realpath -m "$2") CHOSEN=(icount) WORKS=$PLOTTED_WORKS
@@ -102,7 +104,7 @@ set_option()
 # parameters WORKS MORE: those of the module; what the user chooses comes last
 parameters()
 {
-	echo "chaos.bench=$2;works=${WORKS:-$1}$SELECTION${QUICK:+;$QUICK}"
+	echo "chaos.bench=$2;works=${WORKS:-$1}$SELECTION${QUICK:+;$QUICK}$LOAD"
 }
 
 # run_qemu NAME SMP APPEND PARAMETERS [qemu argument...]

@@ -145,12 +145,14 @@ def table_rows(log):
     yield held("trace: at the peak", "trace", "peak")
     yield held("trace: at the end", "trace", "end")
     meta = [log.memory("churn", n)["peak_meta"] for n in names]
-    yield ["metadata, of 48 MiB"] + [f"{m / report.MIB:.1f} MiB" for m in meta]
+    yield ["metadata, of 48 MiB", "none"] + [f"{m / report.MIB:.1f} MiB" for m in meta[1:]]
 
 
 def print_table(log):
     rows = [["", "``kmalloc``", *(f"``{e}``" for e in ENGINES)], *table_rows(log)]
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    # As they will be rendered: no figures are to be broken in two.
+    widths[1:] = [max(width, 16) for width in widths[1:]]
     rule = "  ".join("=" * w for w in widths)
     rows[0][0] = ".."
     lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths)).rstrip() for r in rows]
