@@ -339,7 +339,7 @@ CASES="refuses_unknown_allocator refuses_empty_allocator
 	refuses_option:heartbeat=0 refuses_option:growth_step=1
 	refuses_option:growth_step=K refuses_option:hardening=3
 	refuses_option:hardening=high refuses_option:track=3
-	takes_option:watermark=50 takes_option:retire_delay=0
+	takes_option:max_size=0 takes_option:watermark=50 takes_option:retire_delay=0
 	takes_option:return_delay=3600000 takes_option:heartbeat=1
 	takes_option:growth_step=1048576 takes_option:hardening=0
 	takes_option:hardening=2
