@@ -29,7 +29,7 @@ static void chaos_latency_max(struct chaos_latencies *l, enum chaos_call call,
 /* The clock is the one that NMIs may read; it may go back a little. */
 void chaos_latency_note(struct chaos_heap *heap, enum chaos_call call, u64 begun)
 {
-	/* Pairs with chaos_latency_on(). */
+	/* Pairs with chaos_latency_prepare(). */
 	struct chaos_latencies *l = smp_load_acquire(&heap->latencies);
 	u64 now = ktime_get_mono_fast_ns();
 	u64 ns = now > begun ? now - begun : 0;
@@ -55,27 +55,43 @@ static struct chaos_latencies *chaos_latencies_new(void)
 	return l;
 }
 
+static void chaos_latencies_free(struct chaos_latencies *l)
+{
+	if (!l)
+		return;
+	free_percpu(l->cpu);
+	kfree(l);
+}
+
+/*
+ * Not under heap->mutex: who allocates per-CPU memory holds pcpu_alloc_mutex, and may enter
+ * reclaim with it, under which others grow heaps.
+ */
 static int chaos_latency_prepare(struct chaos_heap *heap)
 {
 	struct chaos_latencies *l;
+	unsigned int noio;
 
-	lockdep_assert_held(&heap->mutex);
-	if (heap->latencies)
+	if (READ_ONCE(heap->latencies))
 		return 0;
 	l = chaos_latencies_new();
 	if (!l)
 		return -ENOMEM;
-	/* Pairs with chaos_latency_note(). */
-	smp_store_release(&heap->latencies, l);
+	noio = chaos_heap_lock(heap);
+	if (!heap->latencies) {
+		/* Pairs with chaos_latency_note(). */
+		smp_store_release(&heap->latencies, l);
+		l = NULL;
+	}
+	chaos_heap_unlock(heap, noio);
+	chaos_latencies_free(l);
 	return 0;
 }
 
 int chaos_latency_on(struct chaos_heap *heap)
 {
-	unsigned int noio = chaos_heap_lock(heap);
 	int err = chaos_latency_prepare(heap);
 
-	chaos_heap_unlock(heap, noio);
 	if (!err)
 		chaos_watch(heap, CHAOS_WATCH_LATENCY, true);
 	return err;
@@ -139,8 +155,5 @@ void chaos_latency_read(struct chaos_heap *heap, struct chaos_latency *sum,
 
 void chaos_latency_exit(struct chaos_heap *heap)
 {
-	if (!heap->latencies)
-		return;
-	free_percpu(heap->latencies->cpu);
-	kfree(heap->latencies);
+	chaos_latencies_free(heap->latencies);
 }
