@@ -512,12 +512,14 @@ static void nmi(struct kunit *test)
  * @mill: the calls
  * @tally: of each thread
  * @w: the listener
+ * @heard: it has been there as often as it will
  * @bad: what must not be
  */
 struct race {
 	struct chaos_test_mill mill;
 	struct chaos_test_tally tally[4];
 	struct witness *w;
+	bool heard;
 	atomic_t bad;
 };
 
@@ -533,6 +535,7 @@ static void race_listen(struct race *r)
 		unregister_trace_free(saw_free, r->w);
 	}
 	tracepoint_synchronize_unregister();
+	WRITE_ONCE(r->heard, true);
 }
 
 static void race_create(struct race *r)
@@ -566,7 +569,7 @@ static void race_thread(struct chaos_test_thread *self)
 	if (self->nr == 1)
 		return race_create(r);
 	prandom_seed_state(&r->tally[self->nr].rnd, self->nr);
-	for (i = 0; i < RACE_STEPS; i++) {
+	for (i = 0; i < RACE_STEPS || !READ_ONCE(r->heard); i++) {
 		chaos_test_mill_step(&r->mill, &r->tally[self->nr], GFP_KERNEL);
 		cond_resched();
 	}
