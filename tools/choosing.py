@@ -151,12 +151,12 @@ def table_rows(log):
 def print_table(log):
     rows = [["", "``kmalloc``", *(f"``{e}``" for e in ENGINES)], *table_rows(log)]
     widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    # As they will be rendered: no figures are to be broken in two.
-    widths[1:] = [max(width, 16) for width in widths[1:]]
     rule = "  ".join("=" * w for w in widths)
     rows[0][0] = ".."
     lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths)).rstrip() for r in rows]
-    print("\n".join([rule, lines[0], rule, *lines[1:], rule]))
+    # Widths, or no figure would be in one line where it is rendered
+    print(".. table::\n   :widths: 24 22 18 18 18\n")
+    print("\n".join("   " + line for line in [rule, lines[0], rule, *lines[1:], rule]))
 
 
 def main():
