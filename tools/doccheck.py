@@ -9,8 +9,9 @@ here or by a test that tools/doccheck.map names.  That the test has the
 text which is said to run it is checked; and, of every command, that its target,
 options, parameters and files exist.  A literal block that is none of commands is
 named in the map, too, so that no command is overlooked.  What cannot be tried, the
-document itself has to call so.  Relative links lead to files.  Prints a line for each
-document, and what is wrong.
+document itself has to call so.  Of each message in Documentation/troubleshooting.rst, the
+map names who prints it, or the test that expects it.  Relative links lead to files.  Prints
+a line for each document, and what is wrong.
 
 With --long, what the map calls long is run as well, in the form that the map gives."""
 
@@ -25,6 +26,8 @@ TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
 # What a line begins with that is a command.
 PROGRAMS = {"make", "insmod", "rmmod", "modprobe", "cat", "cd", "for", "echo", "sh", "xz", "dmesg",
             "apt-get", "git", "gdb-multiarch", "sudo", "dkms", "modinfo", "openssl", "perf", "trace-cmd"}
+# Where lines that are nothing but literals are messages
+MESSAGES = "Documentation/troubleshooting.rst"
 # In front of commands, where a block has what they print as well
 PROMPTS = ("# ", "$ ", "(gdb) ")
 # What the kernel's Makefile reads
@@ -168,6 +171,13 @@ def inline(lines, quotes):
             yield text.count("\n", 0, match.start()) + 1, command
 
 
+def messages(lines):
+    for number, line in enumerate(lines, 1):
+        if re.fullmatch(r"\s*``[^`]+``(, ``[^`]+``)*", line):
+            for message in re.findall("``([^`]+)``", line):
+                yield number, message
+
+
 def commands(name, rules):
     lines = read(name).split("\n")
     md = name.endswith(".md")
@@ -275,6 +285,13 @@ def problem(name, command, rules, ran):
     return "no test runs it: neither it nor a test is in tools/doccheck.map"
 
 
+def message_problem(message, rules):
+    kind, where = rules.find({"message"}, message)
+    if not kind:
+        return "nobody says so: it is not in tools/doccheck.map"
+    return None if not where or has(where) else f"it is not so that {where}"
+
+
 def link_problems(name):
     text = read(name)
     links = re.findall(r"\]\(([^)#]+)[^)]*\)", text) if name.endswith(".md") else []
@@ -295,6 +312,10 @@ def main():
             wrong = problem(name, command, rules, ran)
             if wrong:
                 bad.append(f"{name}:{number}: {command.lstrip('?')}: {wrong}")
+        for number, message in messages(read(name).split("\n")) if name == MESSAGES else ():
+            wrong = message_problem(message, rules)
+            if wrong:
+                bad.append(f"{name}:{number}: {message}: {wrong}")
         bad += link_problems(name)
         print(f"{name}: {len(found)} commands")
     bad += rules.unused()
