@@ -360,9 +360,10 @@ static int chaos_first_pools(struct chaos_heap *heap,
 		err = chaos_add_pool(heap, chaos_pool_adopt(heap, params->mem,
 							    params->mem_size),
 				     CHAOS_GROW_CREATE);
+	/* A reserve that cannot be had is an error to report, and not worth a process's life. */
 	if (!err && params->pool_size)
 		err = chaos_new_pool(heap, params->pool_size,
-				     GFP_KERNEL | __GFP_NOWARN);
+				     GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
 	chaos_update_low_mark(heap, false);
 	chaos_choose_paths(heap);
 	chaos_heap_unlock(heap, noio);

@@ -4,7 +4,8 @@
 #
 # Does the shrinker free? A client has a heap that has grown, is empty, and would
 # keep its memory for an hour. Then the kernel wants it: asked through the
-# shrinkers' debugfs, and because files in a tmpfs take all there is.
+# shrinkers' debugfs, and because files in a tmpfs take all there is. And what if there is
+# not enough for a heap's reserve?
 
 . /chaos/lib.sh
 
@@ -133,5 +134,37 @@ by_pressure()
 	with_client "$1" squeeze
 }
 
-run_suite "$SUITE" "by_debugfs:mimalloc by_debugfs:tlsf by_debugfs:evl
+# keep_free MIB: files take the rest
+keep_free()
+{
+	n=0
+	while [ "$(free_kib)" -gt $(($1 << 10)) ]; do
+		n=$((n + 1))
+		dd if=/dev/zero of=$FILES/$n bs=1M count=2 || fail "no memory for file $n" || return
+	done
+}
+
+refused()
+{
+	keep_free 100 || return
+	mark=$(log_mark)
+	! insmod /modules/chaos_alloc.ko pool_size=150M 2>/dev/null ||
+		fail "it is loaded" || return
+	log_since "$mark" | grep -Eq 'no default heap: (-ENOMEM|-12) ' || fail "it does not say why" || return
+	! log_since "$mark" | grep -E 'oom-killer|Out of memory' || fail "somebody was killed"
+}
+
+# A heap with a larger reserve than there is memory is refused, and nobody pays for it.
+too_large()
+{
+	mkdir -p $FILES
+	mount -t tmpfs -o size=100% tmpfs $FILES || fail "no tmpfs" || return
+	ok=0
+	refused || ok=1
+	[ ! -e /sys/module/chaos_alloc ] || rmmod chaos_alloc
+	umount $FILES
+	return $ok
+}
+
+run_suite "$SUITE" "too_large by_debugfs:mimalloc by_debugfs:tlsf by_debugfs:evl
 	by_pressure:mimalloc by_pressure:tlsf by_pressure:evl"
