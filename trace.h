@@ -19,7 +19,10 @@
 #include "engine.h"
 #include "watch.h"
 
-/* A heap's name is copied: the heap may be gone when the event is read. */
+/*
+ * A heap's name is copied: the heap may be gone when the event is read.  Sizes are unsigned
+ * long: as %zu, perf prints no more than 32 bits of them.
+ */
 TRACE_EVENT_FN(alloc,
 
 	TP_PROTO(unsigned long call_site, const void *ptr, size_t bytes_req,
@@ -30,8 +33,8 @@ TRACE_EVENT_FN(alloc,
 	TP_STRUCT__entry(
 		__field(unsigned long, call_site)
 		__field(const void *, ptr)
-		__field(size_t, bytes_req)
-		__field(size_t, bytes_alloc)
+		__field(unsigned long, bytes_req)
+		__field(unsigned long, bytes_alloc)
 		__field(unsigned long, gfp_flags)
 		__array(char, heap, CHAOS_NAME_LEN)
 	),
@@ -45,7 +48,7 @@ TRACE_EVENT_FN(alloc,
 		memcpy(__entry->heap, heap->name, CHAOS_NAME_LEN);
 	),
 
-	TP_printk("call_site=%pS ptr=%p bytes_req=%zu bytes_alloc=%zu gfp_flags=%s heap=%s",
+	TP_printk("call_site=%pS ptr=%p bytes_req=%lu bytes_alloc=%lu gfp_flags=%s heap=%s",
 		  (void *)__entry->call_site, __entry->ptr, __entry->bytes_req,
 		  __entry->bytes_alloc, show_gfp_flags(__entry->gfp_flags),
 		  __entry->heap),
@@ -63,7 +66,7 @@ TRACE_EVENT_FN(free,
 	TP_STRUCT__entry(
 		__field(unsigned long, call_site)
 		__field(const void *, ptr)
-		__field(size_t, bytes_alloc)
+		__field(unsigned long, bytes_alloc)
 		__array(char, heap, CHAOS_NAME_LEN)
 	),
 
@@ -74,7 +77,7 @@ TRACE_EVENT_FN(free,
 		memcpy(__entry->heap, heap->name, CHAOS_NAME_LEN);
 	),
 
-	TP_printk("call_site=%pS ptr=%p bytes_alloc=%zu heap=%s",
+	TP_printk("call_site=%pS ptr=%p bytes_alloc=%lu heap=%s",
 		  (void *)__entry->call_site, __entry->ptr, __entry->bytes_alloc,
 		  __entry->heap),
 
@@ -90,8 +93,8 @@ TRACE_EVENT(fail,
 
 	TP_STRUCT__entry(
 		__field(unsigned long, call_site)
-		__field(size_t, bytes_req)
-		__field(size_t, align)
+		__field(unsigned long, bytes_req)
+		__field(unsigned long, align)
 		__field(unsigned long, gfp_flags)
 		__array(char, heap, CHAOS_NAME_LEN)
 	),
@@ -104,7 +107,7 @@ TRACE_EVENT(fail,
 		memcpy(__entry->heap, heap->name, CHAOS_NAME_LEN);
 	),
 
-	TP_printk("call_site=%pS bytes_req=%zu align=%zu gfp_flags=%s heap=%s",
+	TP_printk("call_site=%pS bytes_req=%lu align=%lu gfp_flags=%s heap=%s",
 		  (void *)__entry->call_site, __entry->bytes_req, __entry->align,
 		  show_gfp_flags(__entry->gfp_flags), __entry->heap)
 );
@@ -122,8 +125,8 @@ TRACE_EVENT(grow,
 
 	TP_STRUCT__entry(
 		__array(char, heap, CHAOS_NAME_LEN)
-		__field(size_t, bytes)
-		__field(size_t, pool_bytes)
+		__field(unsigned long, bytes)
+		__field(unsigned long, pool_bytes)
 		__field(int, node)
 		__field(int, why)
 	),
@@ -136,7 +139,7 @@ TRACE_EVENT(grow,
 		__entry->why		= why;
 	),
 
-	TP_printk("heap=%s bytes=%zu pool_bytes=%zu node=%d why=%s", __entry->heap,
+	TP_printk("heap=%s bytes=%lu pool_bytes=%lu node=%d why=%s", __entry->heap,
 		  __entry->bytes, __entry->pool_bytes, __entry->node,
 		  __print_symbolic(__entry->why,
 				   { CHAOS_GROW_CREATE, "create" },
@@ -153,8 +156,8 @@ TRACE_EVENT(shrink,
 
 	TP_STRUCT__entry(
 		__array(char, heap, CHAOS_NAME_LEN)
-		__field(size_t, bytes)
-		__field(size_t, pool_bytes)
+		__field(unsigned long, bytes)
+		__field(unsigned long, pool_bytes)
 		__field(int, node)
 	),
 
@@ -165,7 +168,7 @@ TRACE_EVENT(shrink,
 		__entry->node		= node;
 	),
 
-	TP_printk("heap=%s bytes=%zu pool_bytes=%zu node=%d", __entry->heap,
+	TP_printk("heap=%s bytes=%lu pool_bytes=%lu node=%d", __entry->heap,
 		  __entry->bytes, __entry->pool_bytes, __entry->node)
 );
 
