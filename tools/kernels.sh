@@ -20,6 +20,7 @@
 #   tools/kernels.sh source [newest]      the source tree of the test kernels, or Debian's newest
 #   tools/kernels.sh busybox|e2fsck [ARCH]
 #                                         these programs, static, for arm64 if not told
+#   tools/kernels.sh tracers [ARCH]       perf and trace-cmd, with the libraries they need
 #
 # Prints one directory. For a kernel it holds kdir (what to build modules
 # against) and, unless it is headers only, Image (User-mode Linux: linux, a
@@ -134,12 +135,15 @@ candidate()
 		sed -n 's/^Version: //p'
 }
 
-# depends ARCH PACKAGE REGEX: the direct dependencies that match
+# depends ARCH REGEX PACKAGE...: the direct dependencies that match
 depends()
 {
-	private_apt "$1" apt-cache show --no-all-versions "$2" |
+	local arch=$1 re=$2
+
+	shift 2
+	private_apt "$arch" apt-cache show --no-all-versions "$@" |
 		sed -n 's/^Depends: //p' | tr ',|' '\n' |
-		sed 's/^ *//; s/ *(.*//' | grep -E "$3"
+		sed 's/^ *//; s/ *(.*//' | grep -E "$re"
 }
 
 # fetch ARCH DIR PACKAGE...
@@ -286,10 +290,10 @@ debian_kernel()
 
 	# The build tools inside linux-kbuild have to run here.
 	[ "$host" = "$from" ] || update_lists "$host"
-	tools=$(depends "$from" "linux-headers-$release" '^linux-kbuild-')
+	tools=$(depends "$from" '^linux-kbuild-' "linux-headers-$release")
 	[ -n "$series" ] || tools=$(runtime "$host" "$tools")
-	mapfile -t debs < <(depends "$from" "linux-headers-$release" \
-		'^linux-headers-.*-common(-rt)?$')
+	mapfile -t debs < <(depends "$from" '^linux-headers-.*-common(-rt)?$' \
+		"linux-headers-$release")
 	[ -z "$image" ] || debs+=("$(image_package "$from" "$release")")
 	tmp=$(scratch_dir "$name")
 	mkdir "$tmp/debs" "$tmp/root"
@@ -331,6 +335,50 @@ static_program()
 		tmp=$(scratch_dir "$name")
 		fetch "$arch" "$tmp" "$package"
 		dpkg -x "$tmp"/*.deb "$tmp/root"
+		mv "$tmp/root" "$final"
+		rm -rf "$tmp"
+	fi
+	answer "$name" "$final"
+}
+
+# with_libraries ARCH PACKAGE...: these and all libraries that they are linked to. What only
+# scripts of theirs would want, such as Python's modules, is no library.
+with_libraries()
+{
+	local arch=$1 all=() new
+
+	shift
+	new=("$@")
+	while [ "${#new[@]}" -gt 0 ]; do
+		all+=("${new[@]}")
+		mapfile -t new < <(depends "$arch" '^(lib|zlib)' "${new[@]}" | sort -u |
+			grep -vE -- '-stdlib$' | grep -vxFf <(printf '%s\n' "${all[@]}"))
+	done
+	printf '%s\n' "${all[@]}"
+}
+
+# tracers ARCH: what is left of the packages is what runs
+tracers()
+{
+	local arch=$1 name=tracers-$1 version final tmp deb debs
+
+	lock "$name"
+	! recent_answer "$name" || return 0
+	update_lists "$arch"
+	version=$(candidate "$arch" linux-perf)-$(candidate "$arch" trace-cmd)
+	final=$CACHE/$name-${version//[:~]/_}
+	if [ ! -e "$final" ]; then
+		tmp=$(scratch_dir "$name")
+		mkdir "$tmp/debs" "$tmp/root"
+		mapfile -t debs < <(with_libraries "$arch" linux-perf trace-cmd)
+		fetch "$arch" "$tmp/debs" "${debs[@]}"
+		for deb in "$tmp"/debs/*.deb; do
+			unpack "$tmp/root" "$deb"
+		done
+		find "$tmp/root" ! -type d ! -path '*/bin/perf' ! -path '*/bin/trace-cmd' \
+			! -name '*.so*' -delete
+		rm -rf "$tmp"/root/usr/lib/{perf-core,python3*,*/{gconv,perl*}} "$tmp/root/usr/share"
+		find "$tmp/root" -type d -empty -delete
 		mv "$tmp/root" "$final"
 		rm -rf "$tmp"
 	fi
@@ -676,6 +724,7 @@ main()
 		;;
 	busybox) static_program busybox busybox-static "${2:-arm64}" ;;
 	e2fsck) static_program e2fsck e2fsck-static "${2:-arm64}" ;;
+	tracers) tracers "${2:-arm64}" ;;
 	-h | --help) usage ;;
 	*) usage >&2; exit 2 ;;
 	esac
