@@ -358,6 +358,7 @@ main()
 		LOG=$(mktemp "$CACHE/logs/run-${KERNEL##*/}-XXXXXX.log")
 	fi
 	[[ ,$JOBS, != *,dropin,* ]] || pack_dropin "$ARCH" "$KERNEL_DIR" "$WORK/root"
+	[[ ,$JOBS, != *,perf,* ]] || pack_tracers "$ARCH" "$WORK/root"
 	pack_initramfs "$ARCH" "$BUILD" "$WORK"
 	assemble_qemu
 	[ -z "$GDB" ] || announce_gdb

@@ -40,6 +40,16 @@ pack_dropin()
 	cp "$e2fsck/sbin/e2fsck.static" "$3/bin/e2fsck"
 }
 
+# pack_tracers ARCH ROOT: perf and trace-cmd
+pack_tracers()
+{
+	local tracers
+
+	tracers=$("$TOP/tools/kernels.sh" tracers "$1")
+	mkdir -p "$2"
+	cp -a "$tracers/." "$2"
+}
+
 # pack_initramfs ARCH BUILD DIR: busybox, chaostop, the guest's scripts, the modules and
 # the trace, as DIR/initramfs.gz
 pack_initramfs()
