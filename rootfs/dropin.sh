@@ -44,7 +44,8 @@ with()
 	engine=$1
 	mark=$(log_mark)
 	insmod /modules/chaos_alloc.ko || fail "chaos_alloc.ko does not load" || return
-	insmod /modules/chaos_kmalloc.ko allocator="$engine" ||
+	# As much as tests ask for at once that may not sleep, and so cannot grow a heap.
+	insmod /modules/chaos_kmalloc.ko allocator="$engine" pool_size=8M ||
 		fail "chaos_kmalloc.ko does not load" || return
 	ok=0
 	"$2" || ok=1
