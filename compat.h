@@ -12,6 +12,7 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
+#include <linux/rcupdate.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
@@ -263,13 +264,25 @@ static inline void chaos_kernel_kvfree_rcu_barrier(void)
  * is from its beginning, or of the block if it has none.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
-#define chaos_kvfree_rcu_block(head, arg)	((void *)(arg))
-#define chaos_kvfree_rcu_arg(head, p)		(p)
+static inline void *chaos_kvfree_rcu_block(struct rcu_head *head, void *arg)
+{
+	return arg;
+}
+
+static inline void *chaos_kvfree_rcu_arg(struct rcu_head *head, void *p)
+{
+	return p;
+}
 #else
-#define chaos_kvfree_rcu_block(head, arg)				\
-	((head) ? (void *)(head) - (unsigned long)(arg) : (void *)(arg))
-#define chaos_kvfree_rcu_arg(head, p)					\
-	((rcu_callback_t)((head) ? (void *)((void *)(head) - (void *)(p)) : (p)))
+static inline void *chaos_kvfree_rcu_block(struct rcu_head *head, void *arg)
+{
+	return head ? (void *)head - (unsigned long)arg : arg;
+}
+
+static inline rcu_callback_t chaos_kvfree_rcu_arg(struct rcu_head *head, void *p)
+{
+	return (rcu_callback_t)(head ? (void *)((void *)head - p) : p);
+}
 #endif
 
 /*
