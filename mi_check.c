@@ -93,12 +93,26 @@ static void mi_visit_cpu(struct mi_tour *tour, unsigned int cpu)
 		mi_tour_cpu(tour);
 }
 
+/* Are there pages?  Racy: who has just taken the first one may be missed. */
+static bool mi_cpu_keeps(struct chaos_heap *heap, unsigned int cpu)
+{
+	struct mi_theap *theap = per_cpu_ptr(heap->theaps, cpu);
+	struct mi_theap *end = theap + MI_LEVELS;
+
+	for (; theap < end; theap++)
+		if (READ_ONCE(theap->pages))
+			return true;
+	return false;
+}
+
+/* A CPU that keeps nothing has nothing to show, and may be one not to be disturbed. */
 static void mi_tour_theaps(struct mi_tour *tour)
 {
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu) {
-		mi_visit_cpu(tour, cpu);
+		if (mi_cpu_keeps(tour->heap, cpu))
+			mi_visit_cpu(tour, cpu);
 		if (tour->err)
 			break;
 	}
@@ -113,23 +127,19 @@ static void mi_collect_theap(struct mi_tour *tour, struct mi_theap *theap)
 
 /*
  * How often must the CPU be visited until it has let go what it ought to?  A theap
- * that is in use lets its empty pages go itself.  *@keeps: it has pages at all.
- * Racy: the next time is early enough.
+ * that is in use lets its empty pages go itself.  Racy: the next time is early enough.
  */
-static unsigned int mi_cpu_is_due(struct chaos_heap *heap, unsigned int cpu,
-				  bool force, bool *keeps)
+static unsigned int mi_cpu_is_due(struct chaos_heap *heap, unsigned int cpu, bool force)
 {
 	unsigned long delay = msecs_to_jiffies(READ_ONCE(heap->options.retire_delay));
 	struct mi_theap *theap = per_cpu_ptr(heap->theaps, cpu);
 	struct mi_theap *end = theap + MI_LEVELS;
 	unsigned int pages, due = 0;
 
-	*keeps = false;
 	for (; theap < end; theap++) {
 		pages = READ_ONCE(theap->pages);
 		if (!pages)
 			continue;
-		*keeps = true;
 		if (force || time_after_eq(jiffies, READ_ONCE(theap->stamp) + delay))
 			due = max(due, DIV_ROUND_UP(pages, MI_COLLECT_BATCH));
 	}
@@ -160,14 +170,13 @@ bool mi_collect(struct chaos_heap *heap, bool force)
 		.heap = heap,
 		.theap_fn = force ? mi_collect_theap : mi_collect_idle,
 	};
-	bool keeps, any = false;
 	unsigned int cpu, n;
+	bool any = false;
 
 	for_each_possible_cpu(cpu) {
-		for (n = mi_cpu_is_due(heap, cpu, force, &keeps); n; n--)
+		for (n = mi_cpu_is_due(heap, cpu, force); n; n--)
 			mi_visit_cpu(&tour, cpu);
-		mi_cpu_is_due(heap, cpu, force, &keeps);
-		any |= keeps;
+		any |= mi_cpu_keeps(heap, cpu);
 	}
 	return any;
 }
@@ -505,17 +514,27 @@ static struct chaos_class_stats *mi_tour_class(struct mi_tour *tour,
 }
 
 /* Its pages have figures of their own; see mi_page_account(). */
-static void mi_count_theap(struct mi_tour *tour, struct mi_theap *theap)
+static void mi_count_theap(struct mi_tour *tour, const struct mi_theap *theap)
 {
-	struct chaos_class_stats *class;
-	struct mi_page *page;
 	unsigned int bin;
 
-	for (bin = 1; bin < MI_BINS; bin++) {
-		class = mi_tour_class(tour, bin);
-		class->local_frees += theap->local_frees[bin];
-		for (page = theap->queue[bin].first; page; page = page->next)
-			class->local_frees += page->frees & ~MI_RETIRED;
+	for (bin = 1; bin < MI_BINS; bin++)
+		mi_tour_class(tour, bin)->local_frees += READ_ONCE(theap->local_frees[bin]);
+}
+
+/*
+ * From here, whatever their CPUs are doing: a system is to be watched while it works, and CPUs
+ * that real-time tasks have for themselves answer nobody.
+ */
+static void mi_count_theaps(struct mi_tour *tour)
+{
+	const struct mi_theap *theap;
+	unsigned int cpu, level;
+
+	for_each_possible_cpu(cpu) {
+		theap = per_cpu_ptr(tour->heap->theaps, cpu);
+		for (level = 0; level < MI_LEVELS; level++)
+			mi_count_theap(tour, theap + level);
 	}
 }
 
@@ -563,6 +582,7 @@ static void mi_count_page(struct mi_tour *tour, const struct mi_page *page)
 	s64 count = mi_count_of(word);
 	/* data_race(): not of one moment, see above */
 	s64 used = data_race(mi_page_used(page));
+	u64 frees = READ_ONCE(page->frees) & ~MI_RETIRED;
 	unsigned int bin = READ_ONCE(page->bin);
 	struct chaos_class_stats *class = mi_tour_class(tour, bin);
 	s64 live = mi_is_owned(word) ? used + count : count;
@@ -573,9 +593,10 @@ static void mi_count_page(struct mi_tour *tour, const struct mi_page *page)
 	class->live_blocks += live;
 	class->live_bytes += live * READ_ONCE(page->block_size);
 	class->capacity += READ_ONCE(page->reserved);
-	if (bin)
-		class->foreign_frees += max(mi_is_owned(word) ? -count :
-							used - count, 0);
+	if (!bin)
+		return;
+	class->local_frees += frees;
+	class->foreign_frees += max(mi_is_owned(word) ? -count : used - count, 0);
 }
 
 static void mi_count_pages(struct mi_tour *tour)
@@ -603,8 +624,7 @@ static void mi_count_allocs(struct mi_tour *tour)
 
 static void mi_count(struct mi_tour *tour)
 {
-	tour->theap_fn = mi_count_theap;
-	mi_tour_theaps(tour);
+	mi_count_theaps(tour);
 	mi_count_events(tour);
 	mi_count_bins(tour);
 	mi_count_pages(tour);

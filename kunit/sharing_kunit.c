@@ -527,6 +527,88 @@ static void left_by_all(struct kunit *test)
 	leave_all(test, from, ARRAY_SIZE(from), &by, &by);
 }
 
+/* ---------------------------------- looking ------------------------------- */
+
+#define WATCH_BLOCKS	100
+#define WATCH_LIMIT	(2 * NSEC_PER_SEC)
+
+/**
+ * struct watch - a CPU that nobody else gets, as a real-time task may have one
+ * @heap: whose blocks it has
+ * @blocks: these
+ * @busy: it has them, and lets nobody in any more
+ * @seen: the others have looked at the heap
+ * @in_time: they could while it was busy
+ * @stats: what they saw
+ */
+struct watch {
+	struct chaos_heap *heap;
+	void *blocks[WATCH_BLOCKS];
+	bool busy;
+	bool seen;
+	bool in_time;
+	struct chaos_heap_stats stats;
+};
+
+static void watch_busy(struct watch *w)
+{
+	u64 end = ktime_get_ns() + WATCH_LIMIT;
+	unsigned int i;
+
+	for (i = 0; i < WATCH_BLOCKS; i++)
+		w->blocks[i] = chaos_heap_alloc(w->heap, FLOW_SIZE, GFP_KERNEL);
+	preempt_disable();
+	/* After the blocks; pairs with watch_look(). */
+	smp_store_release(&w->busy, true);
+	/* After what was seen; pairs with watch_look(). */
+	while (!smp_load_acquire(&w->seen) && ktime_get_ns() < end)
+		cpu_relax();
+	w->in_time = READ_ONCE(w->seen);
+	preempt_enable();
+}
+
+static void watch_look(struct watch *w)
+{
+	/* Pairs with watch_busy(). */
+	while (!smp_load_acquire(&w->busy))
+		cond_resched();
+	chaos_heap_stats(w->heap, &w->stats);
+	chaos_heap_class_stats(w->heap, NULL, 0);
+	/* Pairs with watch_busy(). */
+	smp_store_release(&w->seen, true);
+}
+
+static void watch_thread(struct chaos_test_thread *self)
+{
+	if (self->nr)
+		watch_busy(self->arg);
+	else
+		watch_look(self->arg);
+}
+
+/* Statistics are to be had while a CPU that uses the heap lets nobody in. */
+static void busy_cpu(struct kunit *test)
+{
+	struct watch *w = chaos_test_buf(test, 1, sizeof(*w));
+	struct chaos_test_thread threads[2] = {};
+	unsigned int cpus[2], i;
+
+	chaos_test_cpus(test, cpus, ARRAY_SIZE(cpus));
+	w->heap = chaos_test_heap(test, SZ_4M, 0);
+	for (i = 0; i < ARRAY_SIZE(threads); i++) {
+		threads[i].fn = watch_thread;
+		threads[i].arg = w;
+		threads[i].cpu = cpus[i];
+	}
+	KUNIT_ASSERT_EQ(test, chaos_test_run(threads, ARRAY_SIZE(threads)), 0);
+	KUNIT_EXPECT_TRUE(test, w->in_time);
+	KUNIT_EXPECT_EQ(test, w->stats.live_blocks, WATCH_BLOCKS);
+	KUNIT_EXPECT_EQ(test, w->stats.allocs, WATCH_BLOCKS);
+	for (i = 0; i < WATCH_BLOCKS; i++)
+		chaos_heap_free(w->heap, w->blocks[i]);
+	chaos_test_idle(test, w->heap, 0);
+}
+
 static struct kunit_case sharing_cases[] = {
 	CHAOS_CASE_SLOW(hardirq_to_task),
 	CHAOS_CASE_SLOW(task_to_hardirq),
@@ -535,6 +617,7 @@ static struct kunit_case sharing_cases[] = {
 	CHAOS_CASE(left_by_hardirq),
 	CHAOS_CASE(left_by_cpu),
 	CHAOS_CASE(left_by_all),
+	CHAOS_CASE(busy_cpu),
 	{}
 };
 
