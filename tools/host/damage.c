@@ -887,6 +887,9 @@ static u64 *reach_tlsf(struct chaos_heap *heap, void *p, u64 n, u64 *value)
 			return NULL;
 		place = n % 8 < 5 ? (u64 *)&next->prev_phys :
 			n % 8 < 7 ? (u64 *)&next->link.next : (u64 *)&next->link.prev;
+		/* The first block's head may say by now that one before it is free. */
+		if ((unsigned long)place < pool->first)
+			return NULL;
 	}
 	switch (n / 8 % 10) {
 	case 0:
