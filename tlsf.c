@@ -773,7 +773,8 @@ static size_t tlsf_op_pool_used(struct chaos_heap *heap,
 {
 	const struct tlsf_pool *mine = pool->priv;
 
-	return READ_ONCE(mine->used);
+	/* data_race(): a hint; tlsf_op_release_pool() looks again, with the lock. */
+	return data_race(mine->used);
 }
 
 static bool tlsf_op_release_pool(struct chaos_heap *heap,
