@@ -337,8 +337,8 @@ static bool tlsf_resize_locked(struct tlsf *t, struct tlsf_pool *pool, void *p,
  * Pools
  */
 
-/* Stands for a pool where there is none: no address is in it. */
-static struct tlsf_pool tlsf_no_pool = { .first = ULONG_MAX };
+/* Stands for a pool where there is none: no address is in it that could be a block's. */
+static struct tlsf_pool tlsf_no_pool = { .first = 1 };
 
 VISIBLE_IF_KUNIT void tlsf_init(struct tlsf *t, struct chaos_heap *heap)
 {

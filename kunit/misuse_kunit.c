@@ -157,6 +157,18 @@ static void wild_pointer(struct kunit *test)
 	lay_to_rest(test, v);
 }
 
+/* In a heap that has not looked for any address yet. */
+static void wild_pointer_first(struct kunit *test)
+{
+	static const long errors[] = { -1, -ENOMEM, -MAX_ERRNO };
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, 0);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++)
+		chaos_heap_free(heap, ERR_PTR(errors[i]));
+	chaos_test_idle(test, heap, ARRAY_SIZE(errors));
+}
+
 static void interior_pointer(struct kunit *test)
 {
 	static const size_t offsets[] = {
@@ -387,6 +399,7 @@ static void rate_limit(struct kunit *test)
 static struct kunit_case misuse_cases[] = {
 	CHAOS_CASE(foreign_pointer),
 	CHAOS_CASE(wild_pointer),
+	CHAOS_CASE(wild_pointer_first),
 	CHAOS_CASE(interior_pointer),
 	CHAOS_CASE(near_pointer),
 	CHAOS_CASE(double_free),
