@@ -45,9 +45,6 @@
 #include "trace.h"
 #include "watch.h"
 
-/* How long a caller that may block waits for what other CPUs sit on. */
-#define CHAOS_COLLECT_TIMEOUT	(HZ / 10)
-
 /* Growth that failed is tried again after this; and so is the shrinker's luck. */
 #define CHAOS_RETRY		HZ
 
@@ -477,9 +474,10 @@ static void chaos_collect_work(struct work_struct *work)
 }
 
 /*
- * Have all CPUs give back what they keep.  This goes through a worker, and with
- * a timeout, because it waits for each CPU in turn: an allocation must not
- * hang where one of them does not schedule, or CPU hotplug is under way,
+ * Have all CPUs give back what they keep; unless it could not be enough anyway, which is
+ * false.  This goes through a worker, and with
+ * a timeout, because it waits for each CPU, and for CPU hotplug: an allocation must
+ * not hang where one of them does not schedule, or hotplug is under way,
  * perhaps by the caller itself.
  */
 void chaos_collect_wait(struct chaos_heap *heap)

@@ -11,6 +11,9 @@
 #include "engine.h"
 #include "watch.h"
 
+/* How long anybody waits for what other CPUs sit on. */
+#define CHAOS_COLLECT_TIMEOUT	(HZ / 10)
+
 unsigned int chaos_heap_lock(struct chaos_heap *heap);
 void chaos_heap_unlock(struct chaos_heap *heap, unsigned int noio);
 unsigned int chaos_heap_lock_cpus(struct chaos_heap *heap);

@@ -16,6 +16,7 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 
+#include "grow.h"
 #include "mi_internal.h"
 
 /* How often the slices are counted when others change them meanwhile. */
@@ -105,13 +106,13 @@ static bool mi_cpu_keeps(struct chaos_heap *heap, unsigned int cpu)
 	return false;
 }
 
-/* A CPU that keeps nothing has nothing to show, and may be one not to be disturbed. */
+/* A CPU that keeps nothing has nothing to show to visitors, and is not to be disturbed. */
 static void mi_tour_theaps(struct mi_tour *tour)
 {
 	unsigned int cpu;
 
 	for_each_possible_cpu(cpu) {
-		if (mi_cpu_keeps(tour->heap, cpu))
+		if (!tour->visitor || mi_cpu_keeps(tour->heap, cpu))
 			mi_visit_cpu(tour, cpu);
 		if (tour->err)
 			break;
@@ -160,24 +161,110 @@ static void mi_collect_idle(struct mi_tour *tour, struct mi_theap *theap)
 }
 
 /*
+ * On the CPU.  If that has gone, the work runs elsewhere, and what the CPU kept is
+ * mi_cpu_dead()'s.
+ */
+static void mi_visit_work(struct work_struct *work)
+{
+	struct mi_visit *visit = container_of(work, struct mi_visit, work);
+	struct mi_heap *mi = visit->heap->priv;
+	bool force = xchg(&visit->force, false);
+	struct mi_tour tour = {
+		.heap = visit->heap,
+		.theap_fn = force ? mi_collect_theap : mi_collect_idle,
+	};
+	unsigned int n;
+
+	/* No CPU goes with one who may not leave it. */
+	migrate_disable();
+	tour.cpu = smp_processor_id();
+	if (visit == per_cpu_ptr(mi->visits, tour.cpu))
+		for (n = mi_cpu_is_due(tour.heap, tour.cpu, force); n; n--) {
+			mi_tour_cpu(&tour);
+			cond_resched();
+		}
+	migrate_enable();
+	/* After what was given back; pairs with mi_is_awaited(). */
+	smp_store_release(&visit->queued, false);
+	wake_up_all(&mi->visited);
+}
+
+void mi_collect_init(struct chaos_heap *heap)
+{
+	struct mi_heap *mi = heap->priv;
+	unsigned int cpu;
+
+	init_waitqueue_head(&mi->visited);
+	for_each_possible_cpu(cpu) {
+		struct mi_visit *visit = per_cpu_ptr(mi->visits, cpu);
+
+		visit->heap = heap;
+		INIT_WORK(&visit->work, mi_visit_work);
+	}
+}
+
+/* Nobody collects any more, but there may be a CPU that has not come to it. */
+void mi_collect_exit(struct chaos_heap *heap)
+{
+	struct mi_heap *mi = heap->priv;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		cancel_work_sync(&per_cpu_ptr(mi->visits, cpu)->work);
+}
+
+/* Is it for a collection that has waited in vain already?  Then it is not waited for again. */
+static void mi_collect_cpu(struct chaos_heap *heap, unsigned int cpu, bool force)
+{
+	struct mi_heap *mi = heap->priv;
+	struct mi_visit *visit = per_cpu_ptr(mi->visits, cpu);
+
+	visit->awaited = false;
+	if (!mi_cpu_is_due(heap, cpu, force))
+		return;
+	if (force)
+		WRITE_ONCE(visit->force, true);
+	if (READ_ONCE(visit->queued))
+		return;
+	WRITE_ONCE(visit->queued, true);
+	visit->awaited = true;
+	schedule_work_on(cpu, &visit->work);
+}
+
+static bool mi_is_awaited(struct mi_heap *mi)
+{
+	const struct mi_visit *visit;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		visit = per_cpu_ptr(mi->visits, cpu);
+		/* Pairs with mi_visit_work(). */
+		if (visit->awaited && smp_load_acquire(&visit->queued))
+			return true;
+	}
+	return false;
+}
+
+/*
  * A CPU is disturbed only if no theap of it has been on its generic path for the
- * retirement delay; and then once more at most if it has not been busy either, since
- * it keeps nothing after that.
+ * retirement delay: once if the CPU has been idle, since it keeps nothing after that; once in
+ * each delay if it allocates all the time, but always finds blocks at hand.
+ *
+ * It may be one that never gets to it, as it runs a real-time task: heap->mutex is held, so
+ * there is a limit to the wait.  The visit stays queued, and is not waited for again.
  */
 bool mi_collect(struct chaos_heap *heap, bool force)
 {
-	struct mi_tour tour = {
-		.heap = heap,
-		.theap_fn = force ? mi_collect_theap : mi_collect_idle,
-	};
-	unsigned int cpu, n;
+	struct mi_heap *mi = heap->priv;
 	bool any = false;
+	unsigned int cpu;
 
-	for_each_possible_cpu(cpu) {
-		for (n = mi_cpu_is_due(heap, cpu, force); n; n--)
-			mi_visit_cpu(&tour, cpu);
+	lockdep_assert_held(&heap->mutex);
+	for_each_online_cpu(cpu)
+		mi_collect_cpu(heap, cpu, force);
+	wait_event_timeout(mi->visited, !mi_is_awaited(mi), CHAOS_COLLECT_TIMEOUT);
+	for_each_possible_cpu(cpu)
 		any |= mi_cpu_keeps(heap, cpu);
-	}
 	return any;
 }
 

@@ -488,7 +488,9 @@ static __always_inline void mi_page_unretire(struct mi_theap *theap, struct mi_p
 static __kprobes void mi_page_account(struct mi_theap *theap, struct mi_page *page)
 {
 	mi_page_unretire(theap, page);
-	theap->local_frees[page->bin] += page->frees;
+	/* Read by statistics, elsewhere */
+	WRITE_ONCE(theap->local_frees[page->bin],
+		   theap->local_frees[page->bin] + page->frees);
 	page->allocs -= page->frees;
 	page->frees = 0;
 }
@@ -1423,8 +1425,11 @@ static void mi_exit(struct chaos_heap *heap)
 {
 	struct mi_heap *mi = heap->priv;
 
+	if (mi->visits)
+		mi_collect_exit(heap);
 	free_percpu(heap->theaps);
 	free_percpu(mi->events);
+	free_percpu(mi->visits);
 	kvfree(mi);
 }
 
@@ -1445,7 +1450,10 @@ static int mi_init(struct chaos_heap *heap)
 	heap->priv = mi;
 	heap->theaps = chaos_unless_fails(CHAOS_FAULT_PERCPU, mi_alloc_theaps());
 	mi->events = chaos_unless_fails(CHAOS_FAULT_PERCPU, alloc_percpu(struct mi_events));
-	if (!heap->theaps || !mi->events) {
+	mi->visits = chaos_unless_fails(CHAOS_FAULT_PERCPU, alloc_percpu(struct mi_visit));
+	if (mi->visits)
+		mi_collect_init(heap);
+	if (!heap->theaps || !mi->events || !mi->visits) {
 		mi_exit(heap);
 		return -ENOMEM;
 	}

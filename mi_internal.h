@@ -11,6 +11,8 @@
 #include <linux/log2.h>
 #include <linux/minmax.h>
 #include <linux/rculist.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include "busy.h"
 #include "mi_heap.h"
@@ -25,6 +27,22 @@ struct mi_bin_state {
 	atomic_t pages;
 	int peak;
 	atomic_t listed;
+};
+
+/**
+ * struct mi_visit - to a CPU, which is to give back what its theaps keep
+ * @work: does so, there
+ * @heap: whose theaps
+ * @force: all that can be given back, not only what is overdue
+ * @queued: from before @work is queued until it is done
+ * @awaited: by the collection that queued it; under heap->mutex
+ */
+struct mi_visit {
+	struct work_struct work;
+	struct chaos_heap *heap;
+	bool force;
+	bool queued;
+	bool awaited;
 };
 
 /**
@@ -57,6 +75,8 @@ struct mi_events {
  * @retire_max: pages of more bytes are given back as soon as they are empty
  * @spare_max: bytes of empty pages that a theap may keep, but for each class's last
  * @events: statistics
+ * @visits: collections, on each CPU
+ * @visited: woken when one is done
  * @bin: for each bin
  */
 struct mi_heap {
@@ -70,6 +90,8 @@ struct mi_heap {
 	size_t retire_max;
 	size_t spare_max;
 	struct mi_events __percpu *events;
+	struct mi_visit __percpu *visits;
+	wait_queue_head_t visited;
 	struct mi_bin_state bin[MI_BINS];
 };
 
@@ -193,6 +215,8 @@ void mi_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats);
 size_t mi_class_stats(struct chaos_heap *heap, struct chaos_class_stats *classes,
 		      size_t n);
 bool mi_collect(struct chaos_heap *heap, bool force);
+void mi_collect_init(struct chaos_heap *heap);
+void mi_collect_exit(struct chaos_heap *heap);
 void mi_cpu_dead(struct chaos_heap *heap, unsigned int cpu);
 
 #endif /* _CHAOS_MI_INTERNAL_H */

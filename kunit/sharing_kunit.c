@@ -537,7 +537,7 @@ static void left_by_all(struct kunit *test)
  * @heap: whose blocks it has
  * @blocks: these
  * @busy: it has them, and lets nobody in any more
- * @seen: the others have looked at the heap
+ * @seen: the others have looked at the heap, and collected what it keeps
  * @in_time: they could while it was busy
  * @stats: what they saw
  */
@@ -574,6 +574,8 @@ static void watch_look(struct watch *w)
 		cond_resched();
 	chaos_heap_stats(w->heap, &w->stats);
 	chaos_heap_class_stats(w->heap, NULL, 0);
+	chaos_heap_collect(w->heap, false);
+	chaos_heap_collect(w->heap, true);
 	/* Pairs with watch_busy(). */
 	smp_store_release(&w->seen, true);
 }
@@ -586,7 +588,7 @@ static void watch_thread(struct chaos_test_thread *self)
 		watch_look(self->arg);
 }
 
-/* Statistics are to be had while a CPU that uses the heap lets nobody in. */
+/* While a CPU that uses the heap lets nobody in, nobody waits for it for long. */
 static void busy_cpu(struct kunit *test)
 {
 	struct watch *w = chaos_test_buf(test, 1, sizeof(*w));

@@ -331,6 +331,20 @@ int smp_call_on_cpu(unsigned int cpu, int (*fn)(void *), void *data, bool phys)
 	return ret;
 }
 
+static int host_call_work(void *data)
+{
+	struct work_struct *work = data;
+
+	work->func(work);
+	return 0;
+}
+
+/* Done before anybody waits for it */
+void host_run_on(unsigned int cpu, struct work_struct *work)
+{
+	smp_call_on_cpu(cpu, host_call_work, work, false);
+}
+
 /* As a read lock: CPUs come and go between operations only. */
 static struct mutex host_hotplug_mutex;
 static __thread int host_hotplug_depth;

@@ -156,7 +156,21 @@ extern int host_nodes;		/* 1 or 2; the upper half of the CPUs is on the second *
 	for ((cpu) = 0; (cpu) < NR_CPUS; (cpu)++)
 #define num_possible_cpus()	((unsigned int)NR_CPUS)
 #define cpu_online(cpu)		READ_ONCE(host_online[cpu])
+
+/* @cpu, or the first one after it, that is online; or NR_CPUS */
+static inline unsigned int host_next_online(unsigned int cpu)
+{
+	while (cpu < NR_CPUS && !cpu_online(cpu))
+		cpu++;
+	return cpu;
+}
+
+#define for_each_online_cpu(cpu)					\
+	for ((cpu) = host_next_online(0); (cpu) < NR_CPUS;		\
+	     (cpu) = host_next_online((cpu) + 1))
 #define smp_processor_id()	(host_cpu)
+#define migrate_disable()	((void)0)	/* works keep their CPU */
+#define migrate_enable()	((void)0)
 #define raw_smp_processor_id()	(host_cpu)
 #define numa_node_id()		((int)(host_cpu * host_nodes / NR_CPUS))
 #define numa_mem_id()		numa_node_id()

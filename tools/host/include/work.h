@@ -78,10 +78,12 @@ void destroy_workqueue(struct workqueue_struct *wq);
 void flush_workqueue(struct workqueue_struct *wq);
 bool host_queue(struct work_struct *work, unsigned long delay, bool again);
 bool host_cancel(struct work_struct *work);
+void host_run_on(unsigned int cpu, struct work_struct *work);
 
 #define queue_work(wq, w)		host_queue(w, 0, false)
 #define queue_work_node(node, wq, w)	host_queue(w, 0, false)
 #define queue_rcu_work(wq, w)		host_queue(&(w)->work, 0, false)
+#define schedule_work_on(cpu, w)	host_run_on(cpu, w)
 #define queue_delayed_work(wq, w, t)	host_queue(&(w)->work, t, false)
 #define mod_delayed_work(wq, w, t)	host_queue(&(w)->work, t, true)
 #define cancel_work_sync(w)		host_cancel(w)
