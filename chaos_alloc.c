@@ -291,6 +291,15 @@ static noinline void chaos_force_hook(struct chaos_heap *heap)
 	chaos_call_hook(heap, true, atomic64_read(&heap->heartbeat));
 }
 
+/*
+ * Those who may sleep, but for those who are part of reclaim: who waits for them may have the
+ * mutex, and what they are given is the kernel's last.
+ */
+static bool chaos_may_grow(gfp_t gfp)
+{
+	return gfpflags_allow_blocking(gfp) && !(current->flags & PF_MEMALLOC);
+}
+
 /* The engine has nothing: may the caller wait for more? */
 static noinline void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
 					   size_t align, gfp_t gfp,
@@ -301,7 +310,7 @@ static noinline void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
 	void *p = NULL;
 	long grows;
 
-	if (!gfpflags_allow_blocking(gfp))
+	if (!chaos_may_grow(gfp))
 		return NULL;
 	do {
 		/* The engine's lock orders what was added before the count. */

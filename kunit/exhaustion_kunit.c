@@ -145,6 +145,27 @@ static void grows_in_reclaim(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
+/* One who is reclaim takes what the heap has, and nothing of the kernel's. */
+static void reclaim_never_grows(struct kunit *test)
+{
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, SZ_16M);
+	struct chaos_heap_stats s;
+	LLIST_HEAD(blocks);
+	unsigned int flags;
+	size_t n;
+
+	/* Nor does the worker. */
+	KUNIT_EXPECT_EQ(test, chaos_heap_set_option(heap, CHAOS_OPT_WATERMARK, 0), 0);
+	flags = memalloc_noreclaim_save();
+	n = chaos_test_exhaust(heap, 30000, GFP_KERNEL, &blocks);
+	memalloc_noreclaim_restore(flags);
+	chaos_heap_stats(heap, &s);
+	KUNIT_EXPECT_GE(test, n * 30000, SZ_512K);
+	KUNIT_EXPECT_EQ(test, s.grows, 0);
+	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
+	chaos_test_idle(test, heap, 0);
+}
+
 /* A request larger than what a pool would be makes a pool that it fits in. */
 static void grows_for_large(struct kunit *test)
 {
@@ -294,6 +315,7 @@ static struct kunit_case exhaustion_cases[] = {
 	CHAOS_CASE(one_more),
 	CHAOS_CASE(grows_to_max),
 	CHAOS_CASE(grows_in_reclaim),
+	CHAOS_CASE(reclaim_never_grows),
 	CHAOS_CASE(grows_for_large),
 	CHAOS_CASE(atomic_never_grows),
 	CHAOS_CASE(grows_in_background),

@@ -59,6 +59,14 @@ struct rcu_work {
 	struct work_struct work;
 };
 
+/* Of tasks, that none of them is reclaim */
+struct task_struct {
+	unsigned int flags;
+};
+
+#define PF_MEMALLOC		0x800
+#define current			(&(struct task_struct){})
+
 struct workqueue_struct {
 	int unused;
 };
