@@ -313,8 +313,8 @@ static noinline void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
 	if (!chaos_may_grow(gfp))
 		return NULL;
 	do {
-		/* The engine's lock orders what was added before the count. */
-		grows = atomic_long_read(&heap->grows);
+		/* Pairs with chaos_grow_by(): what was added before is seen. */
+		grows = atomic_long_read_acquire(&heap->grows);
 		p = chaos_take(heap, size, align, gfp, caller);
 	} while (!p && chaos_grow_for(heap, need, need_align, grows));
 	/* Only mimalloc's CPUs keep something. */

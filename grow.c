@@ -250,6 +250,8 @@ static int chaos_grow_by(struct chaos_heap *heap, size_t size, int node,
 	err = chaos_add_pool(heap, pool, why);
 	if (err)
 		return err;
+	/* After the pool; pairs with chaos_alloc_blocking(). */
+	smp_mb__before_atomic();
 	atomic_long_inc(&heap->grows);
 	/* One day it will be empty. */
 	chaos_keeps(heap);
