@@ -317,10 +317,8 @@ static noinline void *chaos_alloc_blocking(struct chaos_heap *heap, size_t size,
 		grows = atomic_long_read_acquire(&heap->grows);
 		p = chaos_take(heap, size, align, gfp, caller);
 	} while (!p && chaos_grow_for(heap, need, need_align, grows));
-	/* Only mimalloc's CPUs keep something. */
-	if (p || !heap->theaps)
+	if (p || !chaos_collect_wait(heap, need, need_align))
 		return p;
-	chaos_collect_wait(heap);
 	return chaos_take(heap, size, align, gfp, caller);
 }
 

@@ -482,14 +482,19 @@ static void chaos_collect_work(struct work_struct *work)
  * not hang where one of them does not schedule, or hotplug is under way,
  * perhaps by the caller itself.
  */
-void chaos_collect_wait(struct chaos_heap *heap)
+bool chaos_collect_wait(struct chaos_heap *heap, size_t size, size_t align)
 {
 	unsigned long before = READ_ONCE(heap->collects);
 
+	/* Only mimalloc's CPUs keep something. */
+	if (!heap->theaps ||
+	    heap->engine->pool_need(heap, size, align) > READ_ONCE(heap->pool_bytes))
+		return false;
 	queue_work(chaos_wq, &heap->collect_work);
 	wait_event_timeout(heap->collect_wait,
 			   READ_ONCE(heap->collects) != before,
 			   CHAOS_COLLECT_TIMEOUT);
+	return true;
 }
 
 /* --------------------------------- tidying -------------------------------- */

@@ -27,7 +27,7 @@ bool chaos_grow_for(struct chaos_heap *heap, size_t size, size_t align,
 		    long grows);
 
 void chaos_collect_locked(struct chaos_heap *heap, bool force);
-void chaos_collect_wait(struct chaos_heap *heap);
+bool chaos_collect_wait(struct chaos_heap *heap, size_t size, size_t align);
 void chaos_options_changed(struct chaos_heap *heap);
 
 void chaos_grow_init(struct chaos_heap *heap);
