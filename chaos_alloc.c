@@ -351,12 +351,15 @@ static noinline void *chaos_alloc_starved(struct chaos_heap *heap, size_t size,
 					  size_t align, gfp_t gfp,
 					  unsigned long caller)
 {
-	void *p;
+	void *p = NULL;
 
 	might_alloc(gfp);
-	if (READ_ONCE(heap->deferred_free))
+	if (READ_ONCE(heap->deferred_free)) {
 		chaos_force_hook(heap);
-	p = chaos_alloc_blocking(heap, size, align, gfp, caller);
+		p = chaos_take(heap, size, align, gfp, caller);
+	}
+	if (!p)
+		p = chaos_alloc_blocking(heap, size, align, gfp, caller);
 	if (!p) {
 		chaos_failed(heap, size, align, gfp, caller);
 		return NULL;

@@ -362,6 +362,34 @@ static void heartbeat_counts(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
+/* Of its list, the hook frees a block when it is asked for help. */
+static void help(struct chaos_heap *heap, bool force, u64 heartbeat, void *arg)
+{
+	struct llist_head *blocks = arg;
+	struct llist_node *first = force ? llist_del_first(blocks) : NULL;
+
+	if (first)
+		chaos_heap_free(heap, llist_entry(first, struct chaos_test_block, node));
+}
+
+/* Who may not sleep gets what the hook has freed. */
+static void forced_hook_helps(struct kunit *test)
+{
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, 0);
+	LLIST_HEAD(blocks);
+	void *p;
+
+	chaos_test_exhaust(heap, 1000, GFP_ATOMIC, &blocks);
+	KUNIT_ASSERT_FALSE(test, llist_empty(&blocks));
+	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(heap, help, &blocks), 0);
+	p = chaos_heap_alloc(heap, 1000, GFP_ATOMIC | __GFP_NOWARN);
+	KUNIT_EXPECT_NOT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, chaos_register_deferred_free(heap, NULL, NULL), 0);
+	chaos_heap_free(heap, p);
+	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
+	chaos_test_idle(test, heap, 0);
+}
+
 #define BULK	100
 
 /* Each block of a bulk counts. */
@@ -540,6 +568,7 @@ static struct kunit_case options_cases[] = {
 	CHAOS_CASE(return_delay),
 	CHAOS_CASE(heartbeat_exact),
 	CHAOS_CASE(heartbeat_counts),
+	CHAOS_CASE(forced_hook_helps),
 	CHAOS_CASE(heartbeat_bulk),
 	CHAOS_CASE(heartbeat_interval_changes),
 	CHAOS_CASE(heartbeat_of_each_hook),
