@@ -297,7 +297,9 @@ bool chaos_grow_for(struct chaos_heap *heap, size_t size, size_t align,
 	if (atomic_long_read(&heap->grows) == grows)
 		err = chaos_grow_locked(heap, ALIGN(need, CHAOS_UNIT_SIZE),
 					numa_mem_id(), CHAOS_GROW_REQUEST);
-	chaos_update_low_mark(heap, err);
+	/* Who wants more than there is says nothing about what the worker can have. */
+	if (!err || !chaos_room(heap))
+		chaos_update_low_mark(heap, err);
 	chaos_heap_unlock(heap, noio);
 	return !err;
 }

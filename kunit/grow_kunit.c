@@ -568,6 +568,29 @@ static void storm(struct kunit *test)
 	chaos_test_idle(test, storm->heap, 0);
 }
 
+/* Who wants more than there can be does not keep the worker from growing the heap. */
+static void too_much_changes_nothing(struct kunit *test)
+{
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, SZ_16M);
+	unsigned long before = READ_ONCE(heap->low_mark);
+	LLIST_HEAD(blocks);
+	void *p;
+
+	/* So full that half of what is free is less than the watermark */
+	while (atomic_long_read(&heap->held) < SZ_1M / 100 * 80) {
+		struct chaos_test_block *b = chaos_test_make(heap, 4000, GFP_ATOMIC, 1);
+
+		KUNIT_ASSERT_NOT_NULL(test, b);
+		llist_add(&b->node, &blocks);
+	}
+	p = chaos_heap_alloc(heap, SZ_64M, GFP_KERNEL | __GFP_NOWARN);
+	KUNIT_EXPECT_NULL(test, p);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(heap->low_mark), before);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(heap->collects), 0);
+	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
+	chaos_test_idle(test, heap, 0);
+}
+
 static struct kunit_case grow_cases[] = {
 	CHAOS_CASE(doubles),
 	CHAOS_CASE(steps),
@@ -587,6 +610,7 @@ static struct kunit_case grow_cases[] = {
 	CHAOS_CASE(grows_again),
 	CHAOS_CASE(destroy_after_return),
 	CHAOS_CASE_SLOW(storm),
+	CHAOS_CASE(too_much_changes_nothing),
 	{}
 };
 
