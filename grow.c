@@ -230,12 +230,11 @@ static int chaos_node_for(const struct chaos_heap *heap, int nid)
 	return num_online_nodes() > 1 ? nid : NUMA_NO_NODE;
 }
 
-int chaos_new_pool(struct chaos_heap *heap, size_t size, gfp_t gfp)
+/* A reserve that cannot be had is an error to report, and not worth a process's life. */
+struct chaos_pool *chaos_new_reserve(struct chaos_heap *heap, size_t size)
 {
-	int node = chaos_node_for(heap, numa_mem_id());
-
-	return chaos_add_pool(heap, chaos_pool_create(heap, size, gfp, node),
-			      CHAOS_GROW_CREATE);
+	return chaos_pool_create(heap, size, GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL,
+				 chaos_node_for(heap, numa_mem_id()));
 }
 
 static int chaos_grow_by(struct chaos_heap *heap, size_t size, int node,

@@ -22,7 +22,7 @@ void chaos_heap_unlock_cpus(struct chaos_heap *heap, unsigned int noio);
 size_t chaos_pool_limit(void);
 void chaos_update_low_mark(struct chaos_heap *heap, bool failed);
 int chaos_add_pool(struct chaos_heap *heap, struct chaos_pool *pool, enum chaos_grow why);
-int chaos_new_pool(struct chaos_heap *heap, size_t size, gfp_t gfp);
+struct chaos_pool *chaos_new_reserve(struct chaos_heap *heap, size_t size);
 bool chaos_grow_for(struct chaos_heap *heap, size_t size, size_t align,
 		    long grows);
 

@@ -353,17 +353,24 @@ static int chaos_params_check(const struct chaos_heap_params *params)
 static int chaos_first_pools(struct chaos_heap *heap,
 			     const struct chaos_heap_params *params)
 {
-	unsigned int noio = chaos_heap_lock(heap);
+	struct chaos_pool *reserve = NULL;
+	unsigned int noio;
 	int err = 0;
 
+	/* Not under the mutex, so that reclaim may do I/O for it: nobody waits yet. */
+	if (params->pool_size)
+		reserve = chaos_new_reserve(heap, params->pool_size);
+	if (IS_ERR(reserve))
+		return PTR_ERR(reserve);
+	noio = chaos_heap_lock(heap);
 	if (params->mem)
 		err = chaos_add_pool(heap, chaos_pool_adopt(heap, params->mem,
 							    params->mem_size),
 				     CHAOS_GROW_CREATE);
-	/* A reserve that cannot be had is an error to report, and not worth a process's life. */
-	if (!err && params->pool_size)
-		err = chaos_new_pool(heap, params->pool_size,
-				     GFP_KERNEL | __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
+	if (reserve && err)
+		chaos_pool_free(reserve);
+	else if (reserve)
+		err = chaos_add_pool(heap, reserve, CHAOS_GROW_CREATE);
 	chaos_update_low_mark(heap, false);
 	chaos_choose_paths(heap);
 	chaos_heap_unlock(heap, noio);
