@@ -356,7 +356,7 @@ static bool chaos_pool_idle(struct chaos_heap *heap, struct chaos_pool *pool)
 /* Is the pool the business of a shrinker for @nid?  NUMA_NO_NODE: all of them. */
 static bool chaos_pool_on(const struct chaos_pool *pool, int nid)
 {
-	int home = pool->nid != NUMA_NO_NODE ? pool->nid : first_online_node;
+	int home = pool->nid != NUMA_NO_NODE ? pool->nid : first_memory_node;
 
 	return nid == NUMA_NO_NODE || nid == home;
 }

@@ -329,7 +329,7 @@ static __kprobes size_t mi_slices_for(struct chaos_heap *heap, struct mi_pool *m
 /* Memory of one's own node first. */
 static __kprobes bool mi_pool_is_near(const struct mi_pool *mp)
 {
-	return mp->pool->nid == NUMA_NO_NODE || mp->pool->nid == numa_node_id();
+	return mp->pool->nid == NUMA_NO_NODE || mp->pool->nid == numa_mem_id();
 }
 
 static __kprobes struct mi_page *

@@ -178,6 +178,7 @@ static inline unsigned int host_next_online(unsigned int cpu)
 #define num_online_nodes()	(host_nodes)
 #define node_online(node)	((node) < host_nodes)
 #define first_online_node	0
+#define first_memory_node	0
 
 int smp_call_on_cpu(unsigned int cpu, int (*fn)(void *), void *data, bool phys);
 void cpus_read_lock(void);
