@@ -50,19 +50,22 @@ EXPORT_SYMBOL_IF_KUNIT(chaos_map_root);
  * @size: bytes
  * @node: NUMA node to take it from as long as that has some, or NUMA_NO_NODE
  *
- * Whoever needs it reports its lack, or can do without.
+ * Whoever needs it reports its lack, or can do without: like pools themselves, it is not worth
+ * a process's life, nor a wait without end under heap->mutex.
  *
  * Context: task; may sleep.
  * Return: the memory, all zeroes, for kvfree(); or NULL
  */
 void *chaos_meta_alloc(size_t size, int node)
 {
+	gfp_t gfp = GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
+
 	if (chaos_fails(CHAOS_FAULT_META, size))
 		return NULL;
 	/* kvmalloc() refuses sizes of 2 GiB, which a pool of 128 GiB needs. */
 	if (size > INT_MAX)
-		return vzalloc_node(size, node);
-	return kvzalloc_node(size, GFP_KERNEL | __GFP_NOWARN, node);
+		return vmalloc_huge_node(size, gfp, node);
+	return kvmalloc_node(size, gfp, node);
 }
 
 static unsigned long map_root_index(unsigned long unit)

@@ -44,7 +44,7 @@ void kvfree(const void *p);
 #define kvmalloc(size, gfp)		host_kmalloc(1, size, gfp)
 #define kvzalloc(size, gfp)		host_kmalloc(1, size, (gfp) | __GFP_ZERO)
 #define kvzalloc_node(size, gfp, node)	kvzalloc(size, gfp)
-#define vzalloc_node(size, node)	kvzalloc(size, GFP_KERNEL)
+#define kvmalloc_node(size, gfp, node)	kvmalloc(size, gfp)
 #define kvcalloc(n, size, gfp)		host_kmalloc(n, size, (gfp) | __GFP_ZERO)
 #define kmalloc_array(n, size, gfp)	host_kmalloc(n, size, gfp)
 #define kmalloc_node(size, gfp, node)	host_kmalloc(1, size, gfp)
