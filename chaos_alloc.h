@@ -94,13 +94,16 @@ enum chaos_option {
  * struct chaos_heap_params - what a new heap shall be
  * @name: shown in reports and statistics; copied, at most 31 characters
  * @allocator: "mimalloc", "tlsf" or "evl"; NULL for the default heap's engine
- * @pool_size: bytes reserved at creation, in addition to @mem; rounded up to
- *	whole pages.  May be 0 only if @mem is given.
- * @max_size: the heap grows on demand until its pools hold this many bytes;
+ * @pool_size: bytes reserved at creation, in addition to @mem; 64 KiB to half
+ *	of the machine's memory, rounded up to whole 64 KiB.  May be 0 only if
+ *	@mem is given.
+ * @max_size: the heap grows on demand until its pools, @mem included, hold this
+ *	many bytes, in whole 64 KiB; not less than @pool_size + @mem_size.
  *	0: it never grows
  * @node: NUMA node that pools are taken from, or NUMA_NO_NODE for that of the
- *	CPU which needs one
- * @mem: memory of the caller's to use as the first pool, or NULL.  It must
+ *	CPU which needs one.  To leave it out means node 0.
+ * @mem: memory of the caller's to use as the first pool, or NULL.  Of it, whole
+ *	64 KiB that are aligned to 64 KiB are used; there must be one.  It must
  *	stay valid until the heap has been destroyed, and lie in the kernel's
  *	address space.
  * @mem_size: size of @mem in bytes

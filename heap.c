@@ -60,7 +60,9 @@ DEFINE_STATIC_KEY_FALSE(chaos_default_is_evl);
  *
  * Context: task; may sleep.
  * Return: 0; -EINVAL if no whole unit is in the range or it is not the kernel's;
- * -EEXIST if part of it is in a pool already; -ENOMEM
+ * -EEXIST if part of it is in a pool already; -EFBIG if it is more than a pool of the
+ * engine can be (tlsf: less than 1 TiB, evl: less than 2 TiB); -ENOSPC if the heap has
+ * as many pools as it can have (evl: 65536); -ENOMEM
  */
 int chaos_heap_add_pool(struct chaos_heap *heap, void *mem, size_t size)
 {
@@ -452,8 +454,9 @@ static void chaos_heap_release(struct chaos_heap *heap)
  *
  * Context: task; may sleep.
  * Return: the heap, or ERR_PTR(): -EINVAL if a parameter is out of range or no
- * engine has that name, -EEXIST if the memory given is in a pool already,
- * -ENOMEM
+ * engine has that name, -EEXIST if the memory given is in a pool already, -EFBIG if
+ * that memory or the reserve is more than a pool of the engine can be (tlsf: less than
+ * 1 TiB, evl: less than 2 TiB), -ENOMEM
  */
 struct chaos_heap *chaos_heap_create(const struct chaos_heap_params *params)
 {
