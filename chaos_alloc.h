@@ -5,8 +5,9 @@
  * This header is the whole public API.  Every function may be called from
  * task, softirq, hardirq and NMI context, with preemption or interrupts off and
  * under raw spinlocks, on PREEMPT_RT as well, unless its Context: says
- * otherwise.  Only a caller whose @gfp allows blocking can ever sleep, and
- * it sleeps only to grow the heap.
+ * otherwise.  Of the functions for blocks, only an allocation whose @gfp allows
+ * blocking can sleep: to grow the heap, or, with mimalloc, for up to 0.1 s, to get
+ * back what other CPUs keep.  A free never sleeps.
  *
  * Wherever a &struct chaos_heap pointer is taken, NULL names the default heap
  * (the one that insmod's allocator= configures).
