@@ -898,14 +898,14 @@ static void deferred_free(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
-/* One wrong field; @err is what is expected, -EINVAL is always right. */
-#define EXPECT_REFUSED(test, field, value, err)				\
+/* One wrong field */
+#define EXPECT_REFUSED(test, field, value)				\
 do {									\
 	struct kunit *__test = (test);					\
 	struct chaos_heap_params __params = good_params(__test);	\
 									\
 	__params.field = (value);					\
-	expect_refused(__test, &__params, #field " = " #value, err);	\
+	expect_refused(__test, &__params, #field " = " #value);		\
 } while (0)
 
 static struct chaos_heap_params good_params(struct kunit *test)
@@ -920,13 +920,11 @@ static struct chaos_heap_params good_params(struct kunit *test)
 
 static void expect_refused(struct kunit *test,
 			   const struct chaos_heap_params *params,
-			   const char *what, int err)
+			   const char *what)
 {
 	struct chaos_heap *heap = chaos_heap_create(params);
-	int got = PTR_ERR_OR_ZERO(heap);
 
-	KUNIT_EXPECT_TRUE_MSG(test, got == -EINVAL || got == err, "%s: %d", what,
-			      got);
+	KUNIT_EXPECT_EQ_MSG(test, PTR_ERR_OR_ZERO(heap), -EINVAL, "%s", what);
 	chaos_heap_destroy(heap);
 }
 
@@ -935,15 +933,21 @@ static void create_refused(struct kunit *test)
 	struct chaos_heap_params params;
 	struct chaos_heap *heap;
 
-	expect_refused(test, NULL, "NULL", -EINVAL);
-	EXPECT_REFUSED(test, allocator, "slob", -EINVAL);
-	EXPECT_REFUSED(test, allocator, "", -EINVAL);
-	EXPECT_REFUSED(test, pool_size, 0, -EINVAL);
-	EXPECT_REFUSED(test, pool_size, SIZE_MAX, -ENOMEM);
-	EXPECT_REFUSED(test, pool_size, SIZE_MAX / 2, -ENOMEM);
-	EXPECT_REFUSED(test, max_size, SZ_512K, -EINVAL);
-	EXPECT_REFUSED(test, node, MAX_NUMNODES + 1, -EINVAL);
-	EXPECT_REFUSED(test, mem, (void *)SZ_1M, -EINVAL);
+	expect_refused(test, NULL, "NULL");
+	EXPECT_REFUSED(test, allocator, "slob");
+	EXPECT_REFUSED(test, allocator, "");
+	EXPECT_REFUSED(test, pool_size, 0);
+	EXPECT_REFUSED(test, pool_size, SZ_64K - 1);
+	EXPECT_REFUSED(test, pool_size, totalram_pages() * PAGE_SIZE / 2 + 1);
+	EXPECT_REFUSED(test, pool_size, SIZE_MAX / 2);
+	EXPECT_REFUSED(test, pool_size, SIZE_MAX);
+	EXPECT_REFUSED(test, max_size, SZ_1M - 1);
+	EXPECT_REFUSED(test, max_size, SIZE_MAX);
+	EXPECT_REFUSED(test, node, MAX_NUMNODES + 1);
+	EXPECT_REFUSED(test, mem, (void *)SZ_1M);
+	EXPECT_REFUSED(test, mem_size, SZ_1M);
+	EXPECT_REFUSED(test, hardening, CHAOS_HARDENING_2 + 1);
+	EXPECT_REFUSED(test, track, CHAOS_TRACK_STACK + 1);
 
 	params = good_params(test);
 	heap = chaos_heap_create(&params);
