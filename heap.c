@@ -158,7 +158,7 @@ void chaos_heap_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats)
 
 	heap = chaos_heap_or_default(heap);
 	chaos_san_settle(heap);
-	noio = chaos_heap_lock_cpus(heap);
+	noio = chaos_heap_lock(heap);
 	*stats = (struct chaos_heap_stats){
 		.name		 = heap->name,
 		.allocator	 = heap->engine->name,
@@ -174,7 +174,7 @@ void chaos_heap_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats)
 		.bad_frees	 = atomic_long_read(&heap->bad_frees),
 	};
 	heap->engine->stats(heap, stats);
-	chaos_heap_unlock_cpus(heap, noio);
+	chaos_heap_unlock(heap, noio);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_stats);
 
@@ -196,9 +196,9 @@ size_t chaos_heap_class_stats(struct chaos_heap *heap,
 
 	heap = chaos_heap_or_default(heap);
 	chaos_san_settle(heap);
-	noio = chaos_heap_lock_cpus(heap);
+	noio = chaos_heap_lock(heap);
 	count = heap->engine->class_stats(heap, classes, n);
-	chaos_heap_unlock_cpus(heap, noio);
+	chaos_heap_unlock(heap, noio);
 	return count;
 }
 EXPORT_SYMBOL_GPL(chaos_heap_class_stats);
