@@ -461,82 +461,113 @@ static int tlsf_check_free(struct tlsf *t, struct tlsf_pool *pool,
 	return 0;
 }
 
-/* Every block between the first and the sentinel. */
+/**
+ * struct tlsf_tour - a check of the blocks of one pool, from the first to the sentinel
+ * @pool: whose they are
+ * @block: where it is
+ * @prev: the block before, or NULL
+ * @prev_free: that one is free
+ * @live: live blocks so far
+ * @used: bytes of these
+ */
+struct tlsf_tour {
+	struct tlsf_pool *pool;
+	struct tlsf_block *block;
+	struct tlsf_block *prev;
+	bool prev_free;
+	size_t live;
+	size_t used;
+};
+
+/* Does the block know what is before it?  So must the sentinel. */
+static int tlsf_check_joint(struct tlsf *t, const struct tlsf_tour *at)
+{
+	const struct tlsf_block *block = at->block;
+
+	if (!!(block->head & TLSF_PREV_FREE) != at->prev_free)
+		return chaos_unclean(t->heap, "block %p: head %#llx after a %s block",
+				     block->payload, block->head,
+				     at->prev_free ? "free" : "live");
+	if (at->prev_free && block->prev_phys != at->prev->payload)
+		return chaos_unclean(t->heap, "block %p: prev_phys %p, not %p",
+				     block->payload, block->prev_phys, at->prev->payload);
+	return 0;
+}
+
+static int tlsf_check_block(struct tlsf *t, const struct tlsf_tour *at)
+{
+	const struct tlsf_block *block = at->block;
+	bool free = block->head & TLSF_FREE;
+	size_t size = tlsf_size(block);
+
+	if (!tlsf_size_possible(at->pool, block, size) || !IS_ALIGNED(size, TLSF_ALIGN))
+		return chaos_unclean(t->heap, "block %p: head %#llx reaches out of the pool",
+				     block->payload, block->head);
+	if (free == tlsf_is_live(at->pool, block->payload))
+		return chaos_unclean(t->heap, "block %p: head %#llx, live bit %d",
+				     block->payload, block->head, !free);
+	if (free && at->prev_free)
+		return chaos_unclean(t->heap, "free blocks %p and %p side by side",
+				     at->prev->payload, block->payload);
+	return free ? tlsf_check_free(t, at->pool, at->block) : 0;
+}
+
+static void tlsf_tour_on(struct tlsf_tour *at, struct tlsf_census *sum)
+{
+	at->prev = at->block;
+	at->prev_free = at->block->head & TLSF_FREE;
+	if (at->prev_free) {
+		sum->free_blocks++;
+	} else {
+		at->live++;
+		at->used += TLSF_HEADER + tlsf_size(at->block);
+	}
+	at->block = tlsf_next(at->block);
+}
+
+/* At the sentinel, @units from the first block: does the pool know what was found? */
+static int tlsf_check_counts(struct tlsf *t, const struct tlsf_tour *at, size_t units)
+{
+	const struct tlsf_pool *pool = at->pool;
+	size_t bits = bitmap_weight(pool->live, units + 1);
+
+	if (at->block->head & ~TLSF_PREV_FREE)
+		return chaos_unclean(t->heap, "sentinel %p: head %#llx",
+				     at->block->payload, at->block->head);
+	if (bits != at->live + 1)
+		return chaos_unclean(t->heap, "pool %#lx: %zu live bits, %zu live blocks",
+				     pool->first, bits - 1, at->live);
+	if (at->used != pool->used)
+		return chaos_unclean(t->heap, "pool %#lx: %zu bytes used, %zu counted",
+				     pool->first, at->used, pool->used);
+	if (at->live != pool->allocs - pool->frees)
+		return chaos_unclean(t->heap,
+				     "pool %#lx: %zu live blocks, but %llu taken and %llu given back",
+				     pool->first, at->live, pool->allocs, pool->frees);
+	return 0;
+}
+
 static int tlsf_check_pool(struct tlsf *t, struct tlsf_pool *pool,
 			   struct tlsf_census *sum)
 {
+	struct tlsf_tour at = {
+		.pool = pool,
+		.block = tlsf_block_of((void *)pool->first),
+	};
 	size_t sentinel = pool->last * TLSF_ALIGN + TLSF_MIN_SPLIT;
-	struct tlsf_block *block, *prev = NULL;
-	bool prev_free = false;
-	size_t live = 0;
-	size_t used = 0;
-	size_t bits;
+	int err;
 
-	block = tlsf_block_of((void *)pool->first);
 	for (;;) {
-		size_t offset = (unsigned long)block->payload - pool->first;
-		bool free = block->head & TLSF_FREE;
-		size_t size = tlsf_size(block);
-
-		if (!!(block->head & TLSF_PREV_FREE) != prev_free)
-			return chaos_unclean(t->heap,
-					     "block %p: head %#llx after a %s block",
-					     block->payload, block->head,
-					     prev_free ? "free" : "live");
-		if (prev_free && block->prev_phys != prev->payload)
-			return chaos_unclean(t->heap,
-					     "block %p: prev_phys %p, not %p",
-					     block->payload, block->prev_phys,
-					     prev->payload);
-		if (offset == sentinel)
+		err = tlsf_check_joint(t, &at);
+		if (err || (unsigned long)at.block->payload - pool->first == sentinel)
 			break;
-		if (!tlsf_size_possible(pool, block, size) ||
-		    !IS_ALIGNED(size, TLSF_ALIGN))
-			return chaos_unclean(t->heap,
-					     "block %p: head %#llx reaches out of the pool",
-					     block->payload, block->head);
-		if (free == tlsf_is_live(pool, block->payload))
-			return chaos_unclean(t->heap,
-					     "block %p: head %#llx, live bit %d",
-					     block->payload, block->head, !free);
-		if (free && prev_free)
-			return chaos_unclean(t->heap,
-					     "free blocks %p and %p side by side",
-					     prev->payload, block->payload);
-		if (free) {
-			int err = tlsf_check_free(t, pool, block);
-
-			if (err)
-				return err;
-			sum->free_blocks++;
-		} else {
-			live++;
-			used += TLSF_HEADER + size;
-		}
-		prev = block;
-		prev_free = free;
-		block = tlsf_next(block);
+		err = tlsf_check_block(t, &at);
+		if (err)
+			break;
+		tlsf_tour_on(&at, sum);
 	}
-
-	if (block->head & ~TLSF_PREV_FREE)
-		return chaos_unclean(t->heap, "sentinel %p: head %#llx",
-				     block->payload, block->head);
-	bits = bitmap_weight(pool->live, sentinel / TLSF_ALIGN + 1);
-	if (bits != live + 1)
-		return chaos_unclean(t->heap,
-				     "pool %#lx: %zu live bits, %zu live blocks",
-				     pool->first, bits - 1, live);
-	if (used != pool->used)
-		return chaos_unclean(t->heap,
-				     "pool %#lx: %zu bytes used, %zu counted",
-				     pool->first, used, pool->used);
-	if (live != pool->allocs - pool->frees)
-		return chaos_unclean(t->heap,
-				     "pool %#lx: %zu live blocks, but %llu taken and %llu given back",
-				     pool->first, live, pool->allocs,
-				     pool->frees);
-	sum->held += used;
-	return 0;
+	sum->held += at.used;
+	return err ?: tlsf_check_counts(t, &at, sentinel / TLSF_ALIGN);
 }
 
 /* Every list.  No more blocks are followed than the pools have. */
