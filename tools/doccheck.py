@@ -10,8 +10,8 @@ text which is said to run it is checked; and, of every command, that its target,
 options, parameters and files exist.  A literal block that is none of commands is
 named in the map, too, so that no command is overlooked.  What cannot be tried, the
 document itself has to call so.  Of each message in Documentation/troubleshooting.rst, the
-map names who prints it, or the test that expects it.  Relative links lead to files.  Prints
-a line for each document, and what is wrong.
+map names who prints it, or the test that expects it.  Relative links lead to files.  No row
+of a table has text in its first cell alone.  Prints a line for each document, and what is wrong.
 
 With --long, what the map calls long is run as well, in the form that the map gives."""
 
@@ -21,6 +21,9 @@ import re
 import shlex
 import subprocess
 import sys
+
+from docutils import nodes
+from docutils.core import publish_doctree
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), ".."))
 # What a line begins with that is a command.
@@ -300,6 +303,16 @@ def link_problems(name):
             yield f"{name}: leads to {link}, which is not there"
 
 
+def row_problems(name):
+    """In a simple table, any text in the first column begins a row, and none goes on there."""
+    # Sphinx knows the roles and directives that docutils does not, and tells all other mistakes.
+    tree = publish_doctree(read(name), settings_overrides={"report_level": 5})
+    for row in tree.findall(nodes.row):
+        first, *others = (cell.astext() for cell in row)
+        if first and others and not any(others):
+            yield f"{name}: a row of a table has nothing but: {first}"
+
+
 def main():
     rules = Rules()
     ran = {}
@@ -317,6 +330,7 @@ def main():
             if wrong:
                 bad.append(f"{name}:{number}: {message}: {wrong}")
         bad += link_problems(name)
+        bad += row_problems(name) if name.endswith(".rst") else []
         print(f"{name}: {len(found)} commands")
     bad += rules.unused()
     print("\n".join(bad))

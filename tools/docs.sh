@@ -93,7 +93,7 @@ check()
 	out=$(mktemp -d "$CACHE/tmp/docs.XXXXXX")
 	# shellcheck disable=SC2064  # this directory
 	trap "rm -rf '$out'" EXIT
-	need python3
+	need python3 python3-docutils
 	try "htmldocs, without warnings" "$TOP/tools/docs.sh" html "$out"
 	try "links and commands" "$TOP/tools/doccheck.py"
 	try "each function has its example" all_functions
