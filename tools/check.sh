@@ -13,11 +13,11 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 SUITES=${SUITES:-*}
-# Suites that make and end many heaps (API, faults, growth, hardening, options, overruns),
-# where leaks are looked for, and the others. chaos_heaps is neither: the guest that
-# switches CPUs off has it.
-LEAK_SUITES='chaos_[afgho][!e]*'
-OTHER_SUITES='chaos_[!afgho]*'
+# Suites that make and end many heaps (API, faults, growth, hardening, options, overruns, pools),
+# where leaks are looked for, and chaos_provoke; and the others. chaos_heaps is neither: the
+# guest that switches CPUs off has it.
+LEAK_SUITES='chaos_[afghop][!e]*'
+OTHER_SUITES='chaos_[!afghop]*'
 # Of each guest, in seconds. Nothing takes so long where nothing else runs.
 TIMEOUT=2400
 KERNELS=${KERNELS:-kunit debug}
@@ -238,6 +238,26 @@ run_guest()
 	echo "$status" >"$WORK/${name##*/}.status"
 }
 
+# suite_of JOB: the suite that a script in the guest runs, if it is not one of KUnit's
+suite_of()
+{
+	sed -nE 's/^(SUITE=|run_suite )(chaos_[a-z_]+).*/\2/p' "$TOP/rootfs/$1.sh"
+}
+
+# all_begun NAME LOG: a suite that the guest's selection leaves out would be missed by nobody.
+all_begun()
+{
+	local name=$1 log=$2 job suite
+
+	[ "$SUITES" = '*' ] || return 0
+	for job in ${JOBS_OF[$name]//,/ }; do
+		for suite in $(suite_of "$job"); do
+			grep -aq "# Subtest: $suite\$" "$log" ||
+				verdict FAIL "$name: $suite was planned and never began"
+		done
+	done
+}
+
 # report_guest NAME: when it has ended
 report_guest()
 {
@@ -254,6 +274,7 @@ report_guest()
 		parse_run "$name, ${file##*-}" "$file"
 	done
 	echo
+	all_begun "$name" "$log"
 	if [ "$(cat "$WORK/${name##*/}.status")" -eq 0 ]; then
 		verdict ok "$name: the guest finished, and its kernel log is clean"
 	else
