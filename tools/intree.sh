@@ -93,17 +93,26 @@ message()
 	EOF
 }
 
-# make_patch SOURCE: a commit on top of the two files that it changes
+# base_repo SOURCE: a repository with the two files that the patch changes
+base_repo()
+{
+	local repo
+
+	repo=$(mktemp -d "$CACHE/tmp/repo.XXXXXX") &&
+		mkdir "$repo/lib" &&
+		cp "$1/lib/Kconfig" "$1/lib/Makefile" "$repo/lib" &&
+		git init -q "$repo" &&
+		git -C "$repo" add . &&
+		git -C "$repo" commit -q -m base &&
+		echo "$repo"
+}
+
+# make_patch SOURCE: a commit on top of that
 make_patch()
 {
-	local source=$1 repo
+	local repo
 
-	repo=$(mktemp -d "$CACHE/tmp/patch.XXXXXX")
-	mkdir "$repo/lib"
-	cp "$source/lib/Kconfig" "$source/lib/Makefile" "$repo/lib"
-	git init -q "$repo"
-	git -C "$repo" add .
-	git -C "$repo" commit -q -m base
+	repo=$(base_repo "$1")
 	put_folder "$repo"
 	hook "$repo"
 	git -C "$repo" add -f .
@@ -127,19 +136,16 @@ patched_tree()
 	echo "$tree"
 }
 
-# applies SOURCE: by git am, which is stricter than patch: no line next to it may differ
+# applies SOURCE: by git am, which is stricter than patch: no line next to it may differ. (What
+# try calls goes on after a failure, if it is not told to end.)
 applies()
 {
-	local repo
+	local repo status=0
 
-	repo=$(mktemp -d "$CACHE/tmp/am.XXXXXX")
-	mkdir "$repo/lib"
-	cp "$1/lib/Kconfig" "$1/lib/Makefile" "$repo/lib"
-	git init -q "$repo"
-	git -C "$repo" add .
-	git -C "$repo" commit -q -m base
-	git -C "$repo" am -q <"$PATCH"
+	repo=$(base_repo "$1") || return
+	git -C "$repo" am -q <"$PATCH" || status=$?
 	rm -rf "$repo"
+	return "$status"
 }
 
 # --- checks -----------------------------------------------------------------------
