@@ -282,6 +282,14 @@ usage()
 	sed -n '/^# chaos_alloc as/,/^$/s/^# \{0,1\}//p' "$0"
 }
 
+# Commits that nobody keeps have an author as well; git may not know of any.
+need_identity()
+{
+	! git var GIT_COMMITTER_IDENT >/dev/null 2>&1 || return 0
+	export GIT_{AUTHOR,COMMITTER}_NAME=chaos_alloc
+	export GIT_{AUTHOR,COMMITTER}_EMAIL=chaos_alloc@localhost
+}
+
 main()
 {
 	local command
@@ -293,6 +301,7 @@ main()
 	*) usage >&2; exit 2 ;;
 	esac
 	need git cpio patch
+	need_identity
 	SOURCE=$("$TOP/tools/kernels.sh" source)
 	PATCH=$(mktemp "$CACHE/tmp/patch.XXXXXX")
 	trap 'rm -f "$PATCH"' EXIT
