@@ -230,6 +230,8 @@ run_guest()
 {
 	local name=$1 status=0 args
 
+	# A guest that outlives us keeps nobody waiting.
+	unlock check
 	read -ra args <<<"${ARGS_OF[$name]}"
 	"$TOP/run-qemu.sh" --kernel "${KERNEL_OF[$name]}" --guest "${JOBS_OF[$name]}" \
 		--log "$(log_of "$name")" --timeout "$TIMEOUT" \
@@ -339,6 +341,8 @@ main()
 	need python3 cpio gzip xz-utils
 	SOURCE=$("$TOP/tools/kernels.sh" source)
 	mkdir -p "$CACHE/tmp" "$CACHE/logs"
+	# Logs have the names of their guests.
+	lock check
 	WORK=$(mktemp -d "$CACHE/tmp/check.XXXXXX")
 	TESTS=0
 	# shellcheck disable=SC2046  # process numbers

@@ -66,6 +66,7 @@ main()
 
 	mkdir -p "$CACHE/logs"
 	log=$CACHE/logs/count.log
+	lock count
 	rm -f "$log"
 	"$TOP/run-qemu.sh" --guest count --smp 1 --log "$log" "$@" -- \
 		-icount shift=0,sleep=off || status=$?

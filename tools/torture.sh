@@ -124,6 +124,8 @@ main()
 	local kernel engine
 
 	mkdir -p "$CACHE/logs"
+	# Logs have the names of kernels and engines.
+	lock torture
 	for kernel in $KERNELS; do
 		for engine in $ENGINES; do
 			torture "$kernel" "$engine"
