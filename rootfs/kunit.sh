@@ -11,15 +11,16 @@
 # run ALLOCATOR SUITES
 run()
 {
-	run_kunit "$1" "$2" chaos_kunit allocator="$1"
+	run_kunit "$1" "$2" chaos_kunit allocator="$1" || status=1
 }
 
+status=0
 suites=$(option suites '*')
 run mimalloc "$suites"
 # shellcheck disable=SC2194,SC2254  # the word is constant, the pattern is not
 case chaos_dropin in
 ${suites%%.*})
-	NEEDS=chaos_kmalloc run_kunit dropin "$suites" chaos_dropin_kunit
+	NEEDS=chaos_kmalloc run_kunit dropin "$suites" chaos_dropin_kunit || status=1
 	;;
 esac
 # shellcheck disable=SC2194,SC2254  # as above
@@ -34,3 +35,4 @@ ${suites%%.*})
 	done
 	;;
 esac
+exit "$status"
