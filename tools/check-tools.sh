@@ -18,10 +18,11 @@ build()
 	make -s -C "$HERE" OUT="$WORK" "$@"
 }
 
-# cases NAME COMMAND...: what it says of each case is a result.
+# cases NAME COMMAND...: what it says of each case is a result. It fails if a case does; or
+# it did not get to the end.
 cases()
 {
-	local of=$1 before=$PASSED word name
+	local of=$1 before=$PASSED bad=$FAILED status=0 word name
 
 	shift
 	while read -r word name; do
@@ -30,6 +31,9 @@ cases()
 		*) echo "$word $name" ;;
 		esac
 	done < <("$@" 2>&1)
+	wait "$!" || status=$?
+	[ "$status" -eq 0 ] || [ "$FAILED" -gt "$bad" ] ||
+		verdict FAIL "$of: exit status $status"
 	[ "$PASSED" -gt "$before" ] || verdict FAIL "$of: nothing passed"
 }
 
