@@ -587,6 +587,8 @@ built_kernel()
 	version=${SRC##*/}
 	final=$KERNELS/$name-${version%-*}-${key:0:8}
 	if [ -e "$final/kdir" ]; then
+		# It is in use.
+		touch "$final"
 		echo "$final"
 		return
 	fi
@@ -614,8 +616,8 @@ built_kernel()
 	keep_for_modules "$out"
 	# Since 6.13 it says where it is.
 	sed -i "s#$tmp/#$final/#g" "$out/Makefile"
-	# Kernels of other fragments, long unused
-	find "$KERNELS" -maxdepth 1 -name "$name-*" -mtime +7 -exec rm -rf {} +
+	# Of other fragments, long unused: kunit-6.12.1-..., not kunit-newest-...
+	find "$KERNELS" -maxdepth 1 -name "$name-[0-9]*" -mtime +7 -exec rm -rf {} +
 	mv "$tmp" "$final"
 	echo "$final"
 }
