@@ -630,7 +630,7 @@ def test_signals():
     """However it ends, the terminal is as it was; Ctrl-Z lends it to the shell."""
     with Root() as root:
         three_heaps(root)
-        for end in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for end in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
             with Screen(root) as screen:
                 screen.wait("^default")
                 os.kill(screen.pid, end)
@@ -644,6 +644,10 @@ def test_signals():
             screen.keys("?")
             screen.wait("what keys do")
             screen.keys("\003")
+            screen.end()
+        with Screen(root) as screen:
+            screen.wait("^default")
+            screen.keys("\034")
             screen.end()
         with Screen(root, "-n", "2", "-d", "0.2") as screen:
             screen.end()
