@@ -302,6 +302,8 @@ static size_t selected_row(struct session *s)
 
 static void print_screen(struct session *s, FILE *out)
 {
+	char dir[NAME_MAX + 1];
+
 	s->marked = -1;
 	if (s->help) {
 		print_help(out);
@@ -310,7 +312,8 @@ static void print_screen(struct session *s, FILE *out)
 	} else if (s->detail && selected(s)) {
 		print_heap(out, &s->view, s->root, selected(s));
 	} else if (s->detail) {
-		fprintf(out, "%s has gone\n", s->selected);
+		copy_printable(dir, sizeof(dir), s->selected);
+		fprintf(out, "%s has gone\n", dir);
 	} else {
 		sort_heaps(&s->view, &s->list);
 		s->marked = LIST_HEADING + selected_row(s);

@@ -54,6 +54,12 @@ void make_printable(char *text)
 			*text = '?';
 }
 
+void copy_printable(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from);
+	make_printable(to);
+}
+
 /* Cuts the next line off a text; false at its end. */
 bool next_line(char **text, char **line)
 {
@@ -155,24 +161,18 @@ static char *cut_word(char *line)
 	return rest;
 }
 
-static void copy_word(char *to, size_t size, const char *from)
-{
-	snprintf(to, size, "%s", from);
-	make_printable(to);
-}
-
 static void parse_figure(struct heap *heap, char *line)
 {
 	char *value;
 	int i;
 
 	if (!strncmp(line, "name ", 5)) {
-		copy_word(heap->name, sizeof(heap->name), line + 5);
+		copy_printable(heap->name, sizeof(heap->name), line + 5);
 		return;
 	}
 	value = cut_word(line);
 	if (!strcmp(line, "engine") || !strcmp(line, "allocator")) {
-		copy_word(heap->engine, sizeof(heap->engine), value);
+		copy_printable(heap->engine, sizeof(heap->engine), value);
 		return;
 	}
 	for (i = 0; i < NR_FIGURES; i++)
@@ -199,7 +199,7 @@ static void name_from_dir(struct heap *heap)
 	dash = strrchr(name, '-');
 	if (dash && dash != name)
 		*dash = '\0';
-	copy_word(heap->name, sizeof(heap->name), name);
+	copy_printable(heap->name, sizeof(heap->name), name);
 }
 
 /* False if it is none, or has just gone. */
@@ -210,7 +210,7 @@ static bool heap_read(const char *root, const char *dir, struct heap *heap)
 	memset(heap, 0, sizeof(*heap));
 	snprintf(heap->dir, sizeof(heap->dir), "%s", dir);
 	name_from_dir(heap);
-	copy_word(heap->engine, sizeof(heap->engine), "?");
+	copy_printable(heap->engine, sizeof(heap->engine), "?");
 
 	text = heap_text(root, heap, "stats");
 	heap->when = seconds();

@@ -110,6 +110,7 @@ void heap_map_free(struct heap_map *map);
 
 bool next_line(char **text, char **line);
 void make_printable(char *text);
+void copy_printable(char *to, size_t size, const char *from);
 void *grow_array(void *array, size_t n, size_t size);
 
 #endif /* _CHAOSTOP_HEAPS_H */

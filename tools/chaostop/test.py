@@ -437,6 +437,24 @@ def test_strange_names():
             assert all(c == "\n" or " " <= c <= "~" for c in text), repr(text)
 
 
+def test_strange_directory():
+    """Nor do those of its directory, while it is there and when it has gone."""
+    with Root() as root:
+        path = root.heap("evil\033]0;title\a-1", name="x")
+        text = run(root, "-o", "x")
+        assert "x (evil?]0;title?-1), tlsf" in text, repr(text)
+        assert all(c == "\n" or " " <= c <= "~" for c in text), repr(text)
+        with Screen(root, "-d", "0.2") as screen:
+            screen.wait("^x")
+            screen.keys("\r")
+            screen.wait(r"^x \(evil\?\]0;title\?-1\)")
+            shutil.rmtree(path)
+            screen.wait(r"^evil\?\]0;title\?-1 has gone")
+            screen.keys("q")
+            screen.end()
+            assert "title\a" not in screen.output, repr(screen.output)
+
+
 def test_unknown():
     """What is not there is not known: not 0, and never a crash."""
     with Root() as root:

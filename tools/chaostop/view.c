@@ -563,11 +563,12 @@ static void print_pairs(FILE *out, const struct view *view, char *text)
 /* print_heap() - all that there is to know about one heap */
 void print_heap(FILE *out, const struct view *view, const char *root, const struct heap *heap)
 {
-	char bar[MAP_WIDTH + 1];
+	char bar[MAP_WIDTH + 1], dir[NAME_MAX + 1];
 	char *stats;
 
+	copy_printable(dir, sizeof(dir), heap->dir);
 	format_bar(bar, view->width && view->width < 44 ? 10 : 40, heap);
-	fprintf(out, "%s (%s), %s", heap->name, heap->dir, heap->engine);
+	fprintf(out, "%s (%s), %s", heap->name, dir, heap->engine);
 	if (knows_use(heap))
 		fprintf(out, ": %.1f%% live\n[%s]", use(heap), bar);
 	fputs("\n\n", out);
