@@ -356,16 +356,16 @@ static void forget_text(struct session *s)
 	s->text = NULL;
 }
 
-/* The mark is to be seen, and nothing behind the end. */
+/* The mark is to be seen, more than the heading above it; and nothing behind the end. */
 static void scroll(struct session *s, unsigned int rows)
 {
 	unsigned int last = s->lines > rows ? s->lines - rows : 0;
 	unsigned int marked = s->marked;
 
-	if (s->marked >= 0 && s->first + rows <= marked)
-		s->first = marked - rows + 1;
 	if (s->marked >= 0 && s->first > marked - LIST_HEADING)
 		s->first = marked - LIST_HEADING;
+	if (s->marked >= 0 && s->first + rows <= marked)
+		s->first = marked - rows + 1;
 	if (s->first > last)
 		s->first = last;
 }

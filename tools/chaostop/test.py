@@ -591,6 +591,9 @@ def test_resize():
             for _ in range(5):
                 screen.keys("\033[6~")
             screen.wait("^heap10", screen.marked)
+            for rows in (4, 3, 2):
+                screen.resize(rows, 40)
+                screen.wait("^heap10", screen.marked)
             for rows, columns in ((3, 10), (2, 3), (1, 1), (10, 80)):
                 screen.resize(rows, columns)
                 time.sleep(0.2)
