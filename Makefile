@@ -51,12 +51,11 @@ VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
 DKMS_SOURCE = $(DESTDIR)/usr/src/chaos_alloc-$(VERSION)
 
 install-dkms:
-	install -d '$(DKMS_SOURCE)/packaging'
+	install -d '$(DKMS_SOURCE)/packaging' '$(DKMS_SOURCE)/dropin'
 	install -m 644 -t '$(DKMS_SOURCE)' $(filter-out %.mod.c,$(wildcard *.[ch])) Kbuild dkms.conf
+	install -m 644 -t '$(DKMS_SOURCE)/dropin' \
+		$(filter-out %.mod.c,$(wildcard dropin/*.[ch])) dropin/Kbuild
 	install -m 755 -t '$(DKMS_SOURCE)/packaging' packaging/keep-symvers
-	for dir in $(wildcard dropin); do \
-		install -D -m 644 -t '$(DKMS_SOURCE)/'$$dir $$dir/*.[ch] $$dir/Kbuild || exit; \
-	done
 
 clean:
 	@rm -f tools/chaostop/chaostop

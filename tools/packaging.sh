@@ -207,13 +207,33 @@ verify()
 
 # --- Debian packages ----------------------------------------------------------------
 
+# In a tree in which somebody has worked
 build_packages()
 {
-	local source=$WORK/packages/chaos-alloc
+	local source=$WORK/packages/chaos-alloc dir
 
-	mkdir -p "$source"
-	copy_tree "$source"
+	mkdir -p "$WORK/packages"
+	cp -a "$WORK/build-$COPY_SERIES" "$source"
+	for dir in bench/out pictures Documentation/output; do
+		mkdir -p "$source/$dir"
+		echo "by make" >"$source/$dir/made"
+	done
 	(cd "$source" && dpkg-buildpackage -us -uc)
+}
+
+# What make has left there is not in them.
+sources_only()
+{
+	local package found left
+
+	left='\.(ko|o|a|mod|mod\.c|cmd|symvers|order|pyc)$|/\.git$|/made$|/chaostop/chaostop$'
+	for package in "$WORK"/packages/*.deb "$WORK"/packages/*.tar.*; do
+		found=$(case $package in
+			*.deb) dpkg-deb --fsys-tarfile "$package" | tar -t ;;
+			*) tar -tf "$package" ;;
+			esac | grep -E "$left") || continue
+		fail "${package##*/} has $(xargs <<<"$found")" || return
+	done
 }
 
 # Overrides are in debian/, with their reasons.
@@ -322,6 +342,7 @@ main()
 	try "manual page and modprobe.conf" man_page \
 		"$WORK/chaos_alloc-$DKMS_SERIES.ko" "$WORK/chaos_kmalloc-$DKMS_SERIES.ko"
 	try "packages are built" build_packages
+	try "they have sources, and nothing that make has left there" sources_only
 	try "lintian" lint
 	install_packages
 	[ -z "$keep" ] || cp "$WORK"/packages/*.* "$keep"
