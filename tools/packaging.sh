@@ -134,7 +134,8 @@ client()
 	cp "$TOP/samples/chaos_sample.c" "$dir"
 	sed "s#/usr/include/chaos_alloc#$1/usr/src/chaos_alloc-$VERSION#" \
 		"$TOP/packaging/example/Kbuild" >"$dir/Kbuild"
-	out=$(make -s -C "$2" M="$dir" KBUILD_EXTRA_SYMBOLS="$1/dkms/chaos_alloc/$VERSION/$3/$(uname -m)/Module.symvers" \
+	out=$(make -s -C "$2" M="$dir" \
+		KBUILD_EXTRA_SYMBOLS="$1/dkms/chaos_alloc/kernel-$3-$(uname -m)/Module.symvers" \
 		modules 2>&1) || fail "$out" || return
 	! grep undefined <<<"$out" || return
 	[ "$(modinfo -F depends "$dir/chaos_sample.ko")" = chaos_alloc ] ||
