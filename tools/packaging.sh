@@ -125,15 +125,30 @@ good_module()
 	[ "$(modinfo -F signer "$1")" = "$SIGNER" ] || fail "$1 is not signed" || return
 }
 
-# client ROOT KDIR RELEASE: a module of the -dev package's example, as its README says
+# dev_files DIR: what the -dev package has: headers, and the example
+dev_files()
+{
+	local dir=$1 files target file
+
+	while read -r files target; do
+		mkdir -p "$dir/$target"
+		# shellcheck disable=SC2086  # it may be a pattern
+		(cd "$TOP" && cp $files "$dir/$target")
+	done <"$TOP/debian/chaos-alloc-dev.install"
+	mkdir "$dir/example"
+	while read -r file; do
+		cp "$TOP/$file" "$dir/example"
+	done <"$TOP/debian/chaos-alloc-dev.examples"
+}
+
+# client ROOT KDIR RELEASE: a module of the -dev package's example, as its README says, and of
+# nothing that the package does not have
 client()
 {
-	local dir=$1/client out
+	local dir=$1/dev/example out
 
-	mkdir "$dir"
-	cp "$TOP/samples/chaos_sample.c" "$dir"
-	sed "s#/usr/include/chaos_alloc#$1/usr/src/chaos_alloc-$VERSION#" \
-		"$TOP/packaging/example/Kbuild" >"$dir/Kbuild"
+	dev_files "$1/dev"
+	sed -i "s#/usr/include/chaos_alloc#$1/dev&#" "$dir/Kbuild"
 	out=$(make -s -C "$2" M="$dir" \
 		KBUILD_EXTRA_SYMBOLS="$1/dkms/chaos_alloc/kernel-$3-$(uname -m)/Module.symvers" \
 		modules 2>&1) || fail "$out" || return
@@ -276,6 +291,7 @@ in_copy()
 		fail "dkms has not signed it" || return
 	[ -e "$root/usr/include/chaos_alloc/chaos_alloc.h" ] || fail "no header" || return
 	[ -x "$root/usr/sbin/chaostop" ] || fail "no chaostop" || return
+	example_builds "$root" "$release" || fail "the example does not build" || return
 	chroot "$root" man -w 4 chaos_alloc
 	chroot "$root" man -w 8 chaostop
 	chroot "$root" modprobe --showconfig >/dev/null
@@ -284,6 +300,18 @@ in_copy()
 	[ -z "$(find "$root"/lib/modules "$root"/var/lib/dkms "$root"/usr/src \
 		"$root"/usr/include/chaos_alloc "$root"/etc/modprobe.d -name '*chaos*' 2>/dev/null)" ] ||
 		fail "something is left"
+}
+
+# example_builds ROOT RELEASE: that of the package, where it is
+example_builds()
+{
+	local installed
+
+	installed=/var/lib/dkms/chaos_alloc/kernel-$2-$(uname -m)
+	cp -r "$1/usr/share/doc/chaos-alloc-dev/examples" "$1/client" &&
+		chroot "$1" make -s -C "/lib/modules/$2/build" M=/client \
+			KBUILD_EXTRA_SYMBOLS="$installed/Module.symvers" modules &&
+		[ "$(modinfo -F depends "$1/client/chaos_sample.ko")" = chaos_alloc ]
 }
 
 packages_built()
