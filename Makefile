@@ -18,6 +18,10 @@ modules: check-kdir
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
 check-kdir:
+	@test $(words $(CURDIR)) -eq 1 || { \
+		echo "The kernel's build system takes no folder with a blank in its name:"; \
+		echo "    $(CURDIR)"; \
+		exit 1; } >&2
 	@test -e '$(KDIR)/Makefile' || { \
 		echo "There is no kernel to build against in $(KDIR)."; \
 		echo "For the kernel that is running:  apt-get install linux-headers-$$(uname -r)"; \
@@ -144,10 +148,10 @@ help:
 	@echo "make install-dkms   put what dkms builds from into /usr/src"
 	@echo "  CLIENTS=n             of these four: only chaos_alloc.ko, no samples and tests"
 	@echo "make clean          remove what make built here"
-	@echo "make check          run the tests in QEMU, on a plain and on a debug kernel, and"
-	@echo "                    some of them on PREEMPT_RT"
+	@echo "make check          run the tests in QEMU, on a plain and on a debug kernel"
 	@echo "  SUITES='chaos_tlsf*'  only these suites (a glob)"
 	@echo "  KERNELS=kunit         only on this kernel"
+	@echo "  KERNELS=rtdebug       on PREEMPT_RT, with lockdep"
 	@echo "make check-all      the same on every test kernel: this takes hours"
 	@echo "make kunit-um       run the suites as part of a kernel, in User-mode Linux"
 	@echo "make torture        torture each engine for five minutes, in QEMU"
