@@ -30,6 +30,10 @@ die()
 	exit 1
 }
 
+# What make and the kernel's build system take for several names
+[[ $TOP$CACHE != *[[:space:]]* ]] ||
+	die "a blank in a folder's name, of the clone ($TOP) or of the cache ($CACHE)"
+
 # lock NAME: held until unlock NAME, or until this process and its children have
 # ended. Two scripts at once would otherwise unpack or build the same thing twice.
 declare -A LOCKS
@@ -193,8 +197,8 @@ need()
 	# and then the install fails.
 	"${as_root[@]}" apt-get -q update >"$log" 2>&1 ||
 		say "apt-get update had errors, going on (see $log)"
-	if ! "${as_root[@]}" apt-get -qy install --no-install-recommends \
-		"${missing[@]}" </dev/null >>"$log" 2>&1; then
+	if ! "${as_root[@]}" apt-get -qy -o DPkg::Lock::Timeout=600 install \
+		--no-install-recommends "${missing[@]}" </dev/null >>"$log" 2>&1; then
 		tail -n 20 "$log" >&2
 		die "could not install ${missing[*]} (full log: $log)"
 	fi
