@@ -107,9 +107,17 @@ try_corpus()
 	"$WORK/fuzz/fuzz" -runs=0 -artifact_prefix="$FOUND/" "$HOST/corpus" 2>&1
 }
 
+# A program that only fails has not found it.
 finds_weak()
 {
-	! threads weak mimalloc --ops 60000 >/dev/null 2>&1
+	local out
+
+	if out=$(threads weak mimalloc --ops 60000 2>&1); then
+		echo "nothing was found"
+		return 1
+	fi
+	tail -n 20 <<<"$out"
+	grep -q 'WARNING: .*: data race' <<<"$out"
 }
 
 short()
