@@ -88,13 +88,16 @@ modprobe_conf()
 
 # --- dkms ---------------------------------------------------------------------------
 
-# dkms_in ROOT ARGUMENT...: with trees of its own; signs with KEY and CERTIFICATE
+# dkms_in ROOT ARGUMENT...: with trees of its own; signs with KEY and CERTIFICATE. It wants to be
+# root even there.
 dkms_in()
 {
-	local root=$1
+	local root=$1 as_root=()
 
 	shift
-	sign_file=$SIGN_FILE mok_signing_key=$KEY mok_certificate=$CERTIFICATE dkms "$@" \
+	[ "$(id -u)" -eq 0 ] || as_root=(fakeroot)
+	sign_file=$SIGN_FILE mok_signing_key=$KEY mok_certificate=$CERTIFICATE \
+		"${as_root[@]}" dkms "$@" \
 		--sourcetree "$root/usr/src" --dkmstree "$root/dkms" \
 		--installtree "$root/lib/modules" --no-depmod
 }
@@ -273,23 +276,24 @@ lint()
 		--allow-root "$WORK"/packages/*.changes
 }
 
-# in_copy: in a mount namespace of its own, in the copy of this machine's files: the packages
-# are installed and removed there, by their own scripts.
+# in_copy KDIR: as root, in a mount namespace of its own, in the copy of this machine's files: the
+# packages are installed and removed there, by their own scripts.
 in_copy()
 {
-	local root=$WORK/root kdir release module
+	local root=$WORK/root kdir=$1 release module
 
-	kdir=$(kdir $COPY_SERIES)
 	release=$(release "$kdir")
 	module=/lib/modules/$release/updates/dkms/chaos_alloc.ko
 	# What is written into the copy is in memory, and gone with the namespace.
-	mount -t tmpfs tmpfs "$root"
+	mount -t tmpfs tmpfs "$root" || exit 77
 	mkdir "$root/upper" "$root/work" "$root/merged"
 	mount -t overlay overlay \
 		-o "lowerdir=/,upperdir=$root/upper,workdir=$root/work" "$root/merged" || exit 77
 	root=$root/merged
 	mount -t proc proc "$root/proc"
 	mount --rbind /dev "$root/dev"
+	# The cache may be on another file system, which is not in the copy.
+	mkdir -p "$root$CACHE"
 	mount --rbind "$CACHE" "$root$CACHE"
 	# One kernel, which is not the one that runs
 	rm -rf "${root:?}"/lib/modules "${root:?}"/boot "${root:?}"/var/lib/dkms/*
@@ -333,14 +337,29 @@ packages_built()
 	find "$WORK/packages" -name '*.deb' ! -name '*-dbgsym_*'
 }
 
+# copied KDIR: in_copy, by root or by who may be that; 77 if nobody may, or may not mount
+copied()
+{
+	local as_root=()
+
+	if [ "$(id -u)" -ne 0 ]; then
+		command -v sudo >/dev/null || return 77
+		# env, because sudo drops the environment.
+		as_root=(sudo env "HOME=$HOME" "XDG_CACHE_HOME=${CACHE%/*}")
+	fi
+	"${as_root[@]}" unshare -m true || return 77
+	"${as_root[@]}" unshare -m "$0" --in-copy "$WORK" "$1"
+}
+
 install_packages()
 {
-	local out status=0
+	local out status=0 kdir
 
 	mkdir "$WORK/root"
-	out=$(unshare -m "$0" --in-copy "$WORK" 2>&1) || status=$?
+	kdir=$(kdir $COPY_SERIES)
+	out=$(copied "$kdir" 2>&1) || status=$?
 	if [ "$status" -eq 77 ]; then
-		echo "skipped: this machine does not let us mount an overlay"
+		echo "skipped: we may not become root, or this machine does not let us mount an overlay"
 		SKIPPED=$((SKIPPED + 1))
 		try "dkms: Linux $COPY_SERIES: add, build, install, remove" dkms_cycle $COPY_SERIES
 		return
@@ -363,7 +382,7 @@ main()
 	VERSION=$(says dkms.conf 'PACKAGE_VERSION="([^"]*)"')
 	if [ "${1:-}" = --in-copy ]; then
 		WORK=$2
-		in_copy
+		in_copy "$3"
 		return
 	fi
 	[ "${1:-}" != --keep ] || keep=$(realpath "$2")
