@@ -149,13 +149,19 @@ class Screen:
     """The program on a terminal: keys go in, and rows of characters are looked at."""
 
     def __init__(self, root, *args, rows=24, columns=80, **env):
+        # It begins when the terminal has its size, and its settings have been seen.
+        ready, go = os.pipe()
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            os.read(ready, 1)
             os.execve(PROGRAM, [PROGRAM, "--root", str(root.path), *args], environment(**env))
         self.output = ""
         self.status = None
         self.before = termios.tcgetattr(self.fd)
         self.resize(rows, columns)
+        os.write(go, b"!")
+        os.close(ready)
+        os.close(go)
 
     def __enter__(self):
         return self
@@ -204,6 +210,9 @@ class Screen:
         """What all of the output since it last began at the top makes of an empty screen."""
         start = output.rfind("\033[H")
         if start < 0 or "\033[m" not in output[output.rfind("\033[J"):]:
+            return
+        # The footer's row is the last one: another is of before the last resize().
+        if not output[start:].count(f"\033[{self.rows};1H"):
             return
         self.cells = [[" "] * self.columns for _ in range(self.rows)]
         self.reverse = set()
