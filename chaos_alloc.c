@@ -98,6 +98,9 @@ static enum chaos_verdict chaos_look_up(struct chaos_heap *heap, const void *p,
 	    (block->size > chaos_pool_end(pool) - (unsigned long)p ||
 	     chaos_san_is_waiting(heap, p)))
 		verdict = CHAOS_FREED;
+	/* Whoever looks for its canary or its origin would look in front of it. */
+	if (verdict == CHAOS_OK && unlikely(block->size < heap->trailer))
+		verdict = CHAOS_CORRUPT;
 	preempt_enable();
 	return verdict;
 }

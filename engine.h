@@ -104,7 +104,8 @@ struct chaos_block {
  * @check: walk every structure; 0, or -EUCLEAN and a report of the first broken
  *	invariant
  * @walk: call @visitor for every live block, or for those of @pool if that is not
- *	NULL; -ECANCELED if that returned false
+ *	NULL; -ECANCELED if that returned false, -EUCLEAN if the heap is damaged.  No
+ *	block is visited that would reach out of its pool, or has no room for its trailer.
  * @cell: bytes of a pool that a map shows as one cell, a power of two up to
  *	CHAOS_UNIT_SIZE; NULL: any will do
  * @next_unusable: the first cell at @offset or behind it where no block can be now,

@@ -140,10 +140,17 @@ size_t chaos_harden_client_size(struct chaos_heap *heap, const void *p,
 {
 	size_t end = chaos_guarded(heap, usable);
 	struct chaos_trailer *trailer = chaos_trailer(p, end);
-	size_t slack = READ_ONCE(trailer->slack);
-	unsigned long expected = chaos_canary(heap, p, slack);
-	unsigned long canary = READ_ONCE(trailer->canary);
+	unsigned long expected, canary;
+	size_t slack;
 
+	/* The engine's own data was overwritten. */
+	if (unlikely(usable < heap->trailer)) {
+		*intact = false;
+		return 0;
+	}
+	slack = READ_ONCE(trailer->slack);
+	expected = chaos_canary(heap, p, slack);
+	canary = READ_ONCE(trailer->canary);
 	/* Only a good canary says that the slack may be believed. */
 	if (canary != expected) {
 		*intact = canary == ~expected;	/* it is being freed */

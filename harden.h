@@ -6,6 +6,7 @@
 #ifndef _CHAOS_HARDEN_H
 #define _CHAOS_HARDEN_H
 
+#include <linux/minmax.h>
 #include <linux/types.h>
 
 #include "engine.h"
@@ -57,10 +58,12 @@ size_t chaos_harden_client_size(struct chaos_heap *heap, const void *p,
 static inline size_t chaos_client_size(struct chaos_heap *heap, const void *p,
 				       size_t usable, bool *intact)
 {
+	size_t ours = chaos_has_trailer(heap) ? heap->trailer : chaos_redzone(heap);
+
 	if (chaos_is_hardened(heap))
 		return chaos_harden_client_size(heap, p, usable, intact);
 	*intact = true;
-	return usable - (chaos_has_trailer(heap) ? heap->trailer : chaos_redzone(heap));
+	return usable - min(usable, ours);
 }
 
 /*

@@ -224,7 +224,8 @@ static int chaos_map_look(struct chaos_map *map)
 	if (!map->used)
 		return -ENOMEM;
 	err = heap->engine->walk(heap, pool, chaos_map_block, map);
-	if (err)
+	/* What can be seen of a damaged heap is worth seeing. */
+	if (err && err != -EUCLEAN)
 		return err;
 	chaos_map_unusable(map, pool);
 	map->lines = 1 + DIV_ROUND_UP(chaos_map_cells(map), CHAOS_MAP_COLUMNS);
@@ -357,7 +358,12 @@ DEFINE_SHOW_ATTRIBUTE(chaos_check);
 
 static int chaos_callers_file_show(struct seq_file *m, void *unused)
 {
-	return chaos_callers_show(m, m->private);
+	int err = chaos_callers_show(m, m->private);
+
+	if (err != -EUCLEAN)
+		return err;
+	seq_puts(m, "# damaged: not all blocks could be looked at\n");
+	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(chaos_callers_file);
 

@@ -1017,6 +1017,25 @@ static int tlsf_op_check(struct chaos_heap *heap)
 }
 
 /*
+ * Show the block at @p to the visitor.  Not if its head was overwritten: nothing else says
+ * where it ends, and visitors look there.
+ */
+static bool tlsf_visit(struct chaos_heap *heap, const struct tlsf_pool *pool, void *p,
+		       chaos_visitor visitor, void *arg, int *err)
+{
+	const struct tlsf_block *block = tlsf_block_of(p);
+	u64 head = READ_ONCE(block->head);
+	size_t size = head & TLSF_SIZE;
+
+	if (likely(!(head & TLSF_FREE) && size >= heap->trailer &&
+		   tlsf_size_possible(pool, block, size)))
+		return visitor(heap, p, size, arg);
+	if (!*err)
+		*err = chaos_unclean(heap, "block %p: head %#llx", p, head);
+	return true;
+}
+
+/*
  * The live bits make it possible to leave the lock after each word of them: a
  * block seen is live at that moment, and none that stays is missed.
  */
@@ -1027,6 +1046,7 @@ static int tlsf_op_walk(struct chaos_heap *heap, struct chaos_pool *only,
 	unsigned long word, words, flags;
 	struct chaos_pool *pool;
 	bool more = true;
+	int err = 0;
 
 	list_for_each_entry(pool, &heap->pools, node) {
 		struct tlsf_pool *mine = pool->priv;
@@ -1049,9 +1069,7 @@ static int tlsf_op_walk(struct chaos_heap *heap, struct chaos_pool *only,
 				if (at > mine->last)
 					break;
 				p = (void *)(mine->first + at * TLSF_ALIGN);
-				more = visitor(heap, p,
-					       tlsf_size(tlsf_block_of(p)),
-					       arg);
+				more = tlsf_visit(heap, mine, p, visitor, arg, &err);
 			}
 			raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 			cond_resched();
@@ -1059,7 +1077,7 @@ static int tlsf_op_walk(struct chaos_heap *heap, struct chaos_pool *only,
 		if (!more)
 			return -ECANCELED;
 	}
-	return 0;
+	return err;
 }
 
 static void tlsf_op_stats(struct chaos_heap *heap,

@@ -147,7 +147,7 @@ static bool chaos_origin_read(struct chaos_heap *heap, const void *p, size_t usa
 {
 	const struct chaos_origin *there = chaos_origin(p, usable);
 
-	if (usable < sizeof(*there))
+	if (usable < heap->trailer)
 		return false;
 	/* data_race(): it may be somebody else's by now, and anything */
 	origin->site = data_race(READ_ONCE(there->site));

@@ -5,10 +5,12 @@
  * their contents, the heap goes on, hands out no memory twice, and can be destroyed.
  * Documentation/badinput.rst has what is reported.
  */
+#include <linux/seq_file.h>
 #include <linux/sizes.h>
 
 #include "common.h"
 #include "../engine.h"
+#include "../track.h"
 
 CHAOS_TEST_ENGINE_PARAM();
 
@@ -26,6 +28,7 @@ static const size_t sizes[] = { 40, 200, 1024, 6000 };
  * @victim: the number of the one whose end was overrun
  * @from: the first byte that was overwritten
  * @to: behind the last one
+ * @text: for reports
  */
 struct scene {
 	struct chaos_heap *heap;
@@ -33,6 +36,7 @@ struct scene {
 	unsigned int victim;
 	unsigned long from;
 	unsigned long to;
+	char text[SZ_4K];
 };
 
 /* As a client would that KASAN does not see: by a device, perhaps. */
@@ -46,14 +50,26 @@ static noinline __no_sanitize_address void scribble(void *p, u8 value, size_t n)
 		WRITE_ONCE(bytes[i], value);
 }
 
-static struct chaos_heap *overrun_heap(struct kunit *test, unsigned int level)
+static noinline __no_sanitize_address u64 put_word(u64 *p, u64 value)
+{
+	u64 was;
+
+	OPTIMIZER_HIDE_VAR(p);
+	was = READ_ONCE(*p);
+	WRITE_ONCE(*p, value);
+	return was;
+}
+
+static struct chaos_heap *overrun_heap(struct kunit *test, unsigned int level,
+				       enum chaos_track track)
 {
 	const struct chaos_heap_params params = {
 		.name = "overrun",
 		.allocator = chaos_test_engine(test)->name,
-		.pool_size = SZ_2M,
+		.pool_size = CHAOS_TEST_FEWER > 1 ? SZ_1M : SZ_2M,
 		.node = NUMA_NO_NODE,
 		.hardening = CHAOS_HARDENING_0 + level,
+		.track = track,
 	};
 
 	return chaos_test_create(test, &params);
@@ -111,6 +127,31 @@ static bool was_hit(const struct scene *s, const struct chaos_test_block *b, siz
 	return start < s->to && start + size > s->from;
 }
 
+/* Counts blocks that are not as large as they can be: nobody may look at their ends. */
+static bool count_wrong(struct chaos_heap *heap, void *p, size_t size, void *arg)
+{
+	size_t *wrong = arg;
+
+	*wrong += !in_pool((unsigned long)p, size);
+	return true;
+}
+
+/* Whoever looks at all blocks, and at what is behind them, is to survive that. */
+static void look_around(struct kunit *test, struct scene *s)
+{
+	struct seq_file m = { .buf = s->text, .size = sizeof(s->text) };
+	size_t wrong = 0;
+	int err;
+
+	err = chaos_heap_walk(s->heap, count_wrong, &wrong);
+	KUNIT_EXPECT_EQ(test, wrong, 0);
+	KUNIT_EXPECT_TRUE(test, err == 0 || err == -EUCLEAN);
+	/* What one finds damaged is no secret to the other. */
+	if (err)
+		KUNIT_EXPECT_EQ(test, chaos_heap_check(s->heap), -EUCLEAN);
+	KUNIT_EXPECT_EQ(test, chaos_callers_show(&m, s->heap), s->heap->track ? err : 0);
+}
+
 /* Free all that was not overwritten, by the addresses that the client knows. */
 static void free_all(struct kunit *test, struct scene *s, size_t size)
 {
@@ -155,19 +196,21 @@ struct found {
 	unsigned int by_free;
 };
 
-static void overrun_once(struct kunit *test, unsigned int level, size_t size, u8 value,
-			 size_t n, struct found *found)
+static void overrun_once(struct kunit *test, unsigned int level, enum chaos_track track,
+			 size_t size, u8 value, size_t n, struct found *found)
 {
 	struct scene *s = kunit_kzalloc(test, sizeof(*s), GFP_KERNEL);
 	int err;
 
 	KUNIT_ASSERT_NOT_NULL(test, s);
-	s->heap = overrun_heap(test, level);
+	s->heap = overrun_heap(test, level, track);
 	set_up(test, s, size, value, n);
 	err = chaos_heap_check(s->heap);
 	KUNIT_EXPECT_TRUE(test, err == 0 || err == -EUCLEAN);
+	look_around(test, s);
 	free_all(test, s, size);
 	use_on(test, s);
+	look_around(test, s);
 	found->n++;
 	found->by_check += !!err;
 	found->by_free += !!chaos_test_bad_frees(s->heap);
@@ -189,8 +232,8 @@ static void overrun_at(struct kunit *test, unsigned int level)
 
 		for (j = CHAOS_TEST_FEWER > 1; j < ARRAY_SIZE(values); j += CHAOS_TEST_FEWER)
 			for (k = 0; k < ARRAY_SIZE(sizes); k++)
-				overrun_once(test, level, sizes[k], values[j],
-					     overruns[i], &found);
+				overrun_once(test, level, CHAOS_TRACK_NONE, sizes[k],
+					     values[j], overruns[i], &found);
 		kunit_info(test, "level %u, by %zu: %u, found by check %u, by calls %u",
 			   level, overruns[i], found.n, found.by_check, found.by_free);
 		/* That is what level 2 is for. */
@@ -218,10 +261,63 @@ static void level_2(struct kunit *test)
 	overrun_at(test, 2);
 }
 
+/* The same where blocks remember who allocated them: past their ends, and before the next. */
+static void tracked(struct kunit *test)
+{
+	static const size_t lengths[] = { 8, 64, 4096 };
+	struct found found = {};
+	unsigned int level, i, j;
+
+	for (level = 0; level <= 2; level++)
+		for (i = 0; i < ARRAY_SIZE(lengths); i++)
+			for (j = CHAOS_TEST_FEWER > 1; j < ARRAY_SIZE(values);
+			     j += CHAOS_TEST_FEWER)
+				overrun_once(test, level, CHAOS_TRACK_CALLER, 40, values[j],
+					     lengths[i], &found);
+	kunit_info(test, "%u, found by check %u, by calls %u", found.n, found.by_check,
+		   found.by_free);
+}
+
+/* In tlsf, a block's size is in front of it: each that it cannot have, and one that it could. */
+static void wrong_sizes(struct kunit *test)
+{
+	static const u64 heads[] = {
+		0, 8, 16, 24, 32, SZ_2M - 8, SZ_2M, SZ_1G, (1ULL << 40) - 8, ~0ULL, 256,
+	};
+	unsigned int level, i;
+
+	if (strcmp(chaos_test_engine(test)->name, "tlsf"))
+		kunit_skip(test, "no sizes in front of blocks");
+	for (level = 0; level <= 2; level += 2) {
+		for (i = 0; i < ARRAY_SIZE(heads); i++) {
+			struct scene *s = chaos_test_buf(test, 1, sizeof(*s));
+			u64 *first, *head, was;
+
+			s->heap = overrun_heap(test, level, CHAOS_TRACK_CALLER);
+			/* The first of the pool: in front of it is nothing. */
+			first = chaos_heap_alloc(s->heap, 100, GFP_KERNEL);
+			KUNIT_ASSERT_NOT_NULL(test, first);
+			KUNIT_ASSERT_NOT_NULL(test, chaos_heap_alloc(s->heap, 100, GFP_KERNEL));
+			head = first - 1;
+			was = put_word(head, heads[i]);
+			KUNIT_EXPECT_EQ(test, chaos_heap_check(s->heap), -EUCLEAN);
+			look_around(test, s);
+			chaos_heap_usable_size(s->heap, first);
+			KUNIT_EXPECT_NULL(test, chaos_heap_realloc(s->heap, first, SZ_4M,
+								   GFP_NOWAIT | __GFP_NOWARN));
+			put_word(head, was);
+			KUNIT_EXPECT_GE(test, chaos_heap_usable_size(s->heap, first), 100);
+			chaos_test_destroy(test, s->heap);
+		}
+	}
+}
+
 static struct kunit_case overrun_cases[] = {
 	CHAOS_CASE_SLOW(level_0),
 	CHAOS_CASE_SLOW(level_1),
 	CHAOS_CASE_SLOW(level_2),
+	CHAOS_CASE_SLOW(tracked),
+	CHAOS_CASE(wrong_sizes),
 	{}
 };
 

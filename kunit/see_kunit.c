@@ -240,6 +240,13 @@ static void map_cells(struct kunit *test)
 	map_expect(test, c);
 }
 
+/* As a client would that KASAN does not see. */
+static noinline __no_sanitize_address void see_spoil(u64 *p)
+{
+	OPTIMIZER_HIDE_VAR(p);
+	WRITE_ONCE(*p, ~0ULL >> 1);
+}
+
 /* A cell of the pool whose rows begin at @text. */
 static const char *map_at(const char *text, size_t cell)
 {
@@ -322,6 +329,39 @@ static void map_pools(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, bytes, heap->pool_bytes);
 	/* The pools were the caller's: before these go. */
 	chaos_test_destroy(test, heap);
+}
+
+/*
+ * What is left to see of a damaged heap is shown.  tlsf: the head of a block, whose size no block
+ * can have.  mimalloc: the link of a free one, which ends the walk.  evl has nothing there.
+ */
+static void map_damaged(struct kunit *test)
+{
+	const struct chaos_heap_params params = {
+		.name = "damaged",
+		.allocator = chaos_test_engine(test)->name,
+		.pool_size = SZ_1M,
+		.node = NUMA_NO_NODE,
+		.track = CHAOS_TRACK_CALLER,
+	};
+	struct chaos_heap *heap = chaos_test_create(test, &params);
+	u64 *p[3], *word;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(p); i++) {
+		p[i] = chaos_heap_alloc(heap, 100, GFP_KERNEL);
+		KUNIT_ASSERT_NOT_NULL(test, p[i]);
+	}
+	word = p[1];
+	if (chaos_test_mimalloc(test))
+		chaos_heap_free(heap, word);
+	else
+		word--;
+	if (strcmp(chaos_test_engine(test)->name, "evl"))
+		see_spoil(word);
+	KUNIT_EXPECT_TRUE(test, strstarts(see_read(test, heap, "map"), "pool 0 1048576 "));
+	KUNIT_EXPECT_EQ(test, !!strstr(see_read(test, heap, "callers"), "# damaged: "),
+			!!strcmp(chaos_test_engine(test)->name, "evl"));
 }
 
 /* ------------------------------ stats, classes ---------------------------- */
@@ -768,6 +808,7 @@ static struct kunit_case see_cases[] = {
 	CHAOS_CASE(map_full),
 	CHAOS_CASE(map_guards),
 	CHAOS_CASE(map_pools),
+	CHAOS_CASE(map_damaged),
 	CHAOS_CASE(stats),
 	CHAOS_CASE(classes),
 	CHAOS_CASE(check),
