@@ -206,7 +206,7 @@ struct chaos_options {
  * @trailer: bytes behind each block that are ours: its canary, its origin; constant
  * @redzone: bytes behind each block that are poisoned in KASAN kernels; constant
  * @secret: what canaries are made with; constant
- * @busy: who is changing blocks with canaries; NULL if blocks have none
+ * @busy: who is changing blocks with trailers; NULL if blocks have none
  * @track: 0, 1 or 2: what blocks remember of who allocated them; constant
  * @options: see there
  * @held: pool bytes taken; see chaos_hold()

@@ -54,6 +54,7 @@ struct chaos_gone {
 
 /* The names and epochs.  Outside of heap->mutex. */
 DEFINE_MUTEX(chaos_gone_mutex);
+EXPORT_SYMBOL_IF_KUNIT(chaos_gone_mutex);
 static DEFINE_HASHTABLE(chaos_gone_names, 6);
 
 /* Read without the mutex by those who allocate. */
@@ -67,11 +68,13 @@ u32 chaos_gone_epoch(void)
 {
 	return READ_ONCE(chaos_epoch);
 }
+EXPORT_SYMBOL_IF_KUNIT(chaos_gone_epoch);
 
 bool chaos_gone_unsure(u32 epoch)
 {
 	return epoch <= chaos_epoch_unsure;
 }
+EXPORT_SYMBOL_IF_KUNIT(chaos_gone_unsure);
 
 struct chaos_gone *chaos_gone_find(unsigned long site, u32 epoch)
 {
@@ -87,6 +90,7 @@ struct chaos_gone *chaos_gone_find(unsigned long site, u32 epoch)
 			first = gone;
 	return first;
 }
+EXPORT_SYMBOL_IF_KUNIT(chaos_gone_find);
 
 const char *chaos_gone_name(const struct chaos_gone *gone)
 {
@@ -99,15 +103,17 @@ const char *chaos_gone_name(const struct chaos_gone *gone)
  * struct chaos_event - code goes
  * @mod: the module whose it is
  * @removed: all of it; else the init functions
- * @kept: a name has been kept
- * @partial: one could not be, or it is not known whether it had to be
+ * @partial: a name could not be kept, or it is not known whether it had to be
+ * @missed: some blocks may not have been seen
+ * @kept: how many names have been kept
  * @callers: for one heap after the other
  */
 struct chaos_event {
 	const struct module *mod;
 	bool removed;
-	bool kept;
 	bool partial;
+	bool missed;
+	unsigned int kept;
 	struct chaos_callers *callers;
 };
 
@@ -117,7 +123,7 @@ static bool chaos_event_has(const struct chaos_event *event, unsigned long site)
 				within_module_init(site, event->mod);
 }
 
-static bool chaos_event_is_of(const struct chaos_caller *caller, const void *arg)
+static bool chaos_event_is_of(const struct chaos_caller *caller, void *arg)
 {
 	const struct chaos_event *event = arg;
 
@@ -128,12 +134,14 @@ static bool chaos_event_is_of(const struct chaos_caller *caller, const void *arg
 static void chaos_event_report(struct chaos_event *event, struct chaos_heap *heap)
 {
 	struct chaos_callers *callers = event->callers;
-	size_t blocks = 0, bytes = 0;
+	size_t blocks, bytes;
 	unsigned int i;
 
+	/* Those that are found are told, whatever became of the others. */
+	chaos_callers_find(heap, callers, chaos_event_is_of, event);
+	blocks = callers->others.blocks;
+	bytes = callers->others.bytes;
 	for (i = 0; i < callers->n; i++) {
-		if (!chaos_event_is_of(&callers->slots[i], event))
-			continue;
 		blocks += callers->slots[i].blocks;
 		bytes += callers->slots[i].bytes;
 	}
@@ -141,7 +149,35 @@ static void chaos_event_report(struct chaos_event *event, struct chaos_heap *hea
 		return;
 	pr_warn("module %s leaves %zu blocks, %zu bytes in heap %s:\n", event->mod->name,
 		blocks, bytes, heap->name);
-	chaos_callers_print(NULL, heap, callers, chaos_event_is_of, event);
+	chaos_callers_print(NULL, heap, callers);
+}
+
+/* A block remembers @site since @epoch: has a name to be kept?  Those that are there stay. */
+static bool chaos_event_site(struct chaos_event *event, unsigned long site, u32 epoch)
+{
+	struct chaos_gone *gone = chaos_gone_find(site, epoch);
+
+	if (gone)
+		gone->used = true;
+	return !gone && chaos_event_has(event, site);
+}
+
+/* The same for all that a block remembers. */
+static bool chaos_event_needs(const struct chaos_caller *caller, void *arg)
+{
+	struct chaos_event *event = arg;
+	unsigned long *frames;
+	unsigned int i, n;
+	bool needs = false;
+
+	if (caller->gone)
+		caller->gone->used = true;
+	else
+		needs = chaos_event_site(event, caller->site, caller->epoch);
+	n = chaos_stack_frames(caller->stack, &frames);
+	for (i = 1; i < n; i++)
+		needs |= chaos_event_site(event, frames[i], caller->epoch);
+	return needs;
 }
 
 static void chaos_event_keep(struct chaos_event *event, unsigned long site)
@@ -163,18 +199,7 @@ static void chaos_event_keep(struct chaos_event *event, unsigned long site)
 	strscpy(gone->name, name, size);
 	hash_add(chaos_gone_names, &gone->node, site);
 	chaos_epoch_kept = chaos_epoch;
-	event->kept = true;
-}
-
-/* A block remembers @site since @epoch. */
-static void chaos_event_look_at(struct chaos_event *event, unsigned long site, u32 epoch)
-{
-	struct chaos_gone *gone = chaos_gone_find(site, epoch);
-
-	if (gone)
-		gone->used = true;
-	else if (chaos_event_has(event, site))
-		chaos_event_keep(event, site);
+	event->kept++;
 }
 
 static void chaos_event_caller(struct chaos_event *event, const struct chaos_caller *caller)
@@ -182,33 +207,51 @@ static void chaos_event_caller(struct chaos_event *event, const struct chaos_cal
 	unsigned long *frames;
 	unsigned int i, n;
 
-	if (caller->gone)
-		caller->gone->used = true;
-	else
-		chaos_event_look_at(event, caller->site, caller->epoch);
+	if (!caller->gone && chaos_event_site(event, caller->site, caller->epoch))
+		chaos_event_keep(event, caller->site);
 	n = chaos_stack_frames(caller->stack, &frames);
 	for (i = 1; i < n; i++)
-		chaos_event_look_at(event, frames[i], caller->epoch);
+		if (chaos_event_site(event, frames[i], caller->epoch))
+			chaos_event_keep(event, frames[i]);
+}
+
+/*
+ * Of as many callers at a time as there is room for.  In a heap where several walks in a row
+ * have found nothing of the code that goes, there is nothing of it, even if pages moved.
+ */
+static void chaos_event_names(struct chaos_event *event, struct chaos_heap *heap)
+{
+	struct chaos_callers *callers = event->callers;
+	unsigned int kept, i;
+
+	do {
+		kept = event->kept;
+		if (chaos_callers_find(heap, callers, chaos_event_needs, event))
+			event->partial = true;
+		for (i = 0; i < callers->n; i++)
+			chaos_event_caller(event, &callers->slots[i]);
+		event->missed |= callers->moved;
+		event->partial |= callers->moved && callers->n;
+	} while (callers->others.blocks && event->kept > kept);
+	if (callers->others.blocks)
+		event->partial = true;
 }
 
 static void chaos_event_heap(struct chaos_heap *heap, void *arg)
 {
 	struct chaos_event *event = arg;
-	unsigned int i;
 
 	if (!chaos_is_tracked(heap))
 		return;
 	if (!event->callers)
 		event->callers = chaos_callers_new();
-	if (!event->callers || chaos_callers_find(heap, event->callers) ||
-	    event->callers->others.blocks)
+	if (!event->callers) {
 		event->partial = true;
-	if (!event->callers)
 		return;
+	}
 	if (event->removed)
 		chaos_event_report(event, heap);
-	for (i = 0; i < event->callers->n; i++)
-		chaos_event_caller(event, &event->callers->slots[i]);
+	chaos_event_names(event, heap);
 }
 
 /* What is not used is forgotten, unless some of it may be. */
@@ -221,7 +264,7 @@ static void chaos_event_end(struct chaos_event *event)
 	hash_for_each_safe(chaos_gone_names, i, next, gone, node) {
 		if (event->removed && gone->owner == event->mod)
 			gone->owner = NULL;
-		if (!gone->used && !event->partial) {
+		if (!gone->used && !event->partial && !event->missed) {
 			hash_del(&gone->node);
 			kfree(gone);
 			continue;

@@ -65,9 +65,10 @@ struct chaos_trailer {
 int chaos_harden_init(struct chaos_heap *heap)
 {
 	heap->secret = get_random_long();
-	if (!chaos_is_hardened(heap))
+	if (chaos_is_hardened(heap))
+		heap->trailer += sizeof(struct chaos_trailer);
+	if (!chaos_has_trailer(heap))
 		return 0;
-	heap->trailer += sizeof(struct chaos_trailer);
 	heap->busy = chaos_unless_fails(CHAOS_FAULT_PERCPU, alloc_percpu(struct chaos_busy));
 	return heap->busy ? 0 : -ENOMEM;
 }
@@ -103,12 +104,14 @@ void chaos_harden_begin(struct chaos_heap *heap)
 	if (heap->busy)
 		chaos_busy_begin(heap->busy);
 }
+EXPORT_SYMBOL_IF_KUNIT(chaos_harden_begin);
 
 void chaos_harden_end(struct chaos_heap *heap)
 {
 	if (heap->busy)
 		chaos_busy_end(heap->busy);
 }
+EXPORT_SYMBOL_IF_KUNIT(chaos_harden_end);
 
 void chaos_harden_lay(struct chaos_heap *heap, void *p, size_t usable,
 		      size_t size)

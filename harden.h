@@ -37,7 +37,8 @@ void chaos_harden_exit(struct chaos_heap *heap);
 
 /*
  * Around whatever makes a block live or dead, or moves its end: in between, what
- * is found at the end of a block means nothing.  Nothing below level 2.
+ * is found at the end of a block means nothing.  Nothing if blocks have no trailers;
+ * below level 2, an origin is believed as long as the block is live.
  */
 void chaos_harden_begin(struct chaos_heap *heap);
 void chaos_harden_end(struct chaos_heap *heap);

@@ -11,6 +11,10 @@
  * or the block is in the making.  So an origin has a keyed check, and is believed only
  * if that is right; a handle that is not the stack depot's is never looked up.
  *
+ * In a block in the making, there may still be the origin of whoever had it last.  So who
+ * lays origins counts himself in and out (struct chaos_busy), and a report that has not
+ * found the heap at rest says so.
+ *
  * A call site is noted in any context.  The stack depot has a raw spinlock, for which an
  * NMI might wait for ever (and which older kernels do not only try), so there the call site
  * is all; and it gets memory only for callers that might sleep.
@@ -30,6 +34,7 @@
 #include <linux/sort.h>
 #include <linux/string.h>
 
+#include "busy.h"
 #include "compat.h"
 #include "fault.h"
 #include "gone.h"
@@ -41,6 +46,9 @@
 /* Frames of a stack that are remembered; and how many of ours are before them. */
 #define CHAOS_FRAMES		16
 #define CHAOS_FRAMES_OURS	12
+
+/* How often a heap in use is walked to find it at rest. */
+#define CHAOS_CALLERS_TRIES	3
 
 static_assert(sizeof(struct chaos_origin) == 24);
 static_assert(CHAOS_CALLERS < CHAOS_CALLER_SLOTS);
@@ -191,18 +199,21 @@ static bool chaos_caller_needs_epoch(const struct chaos_origin *origin)
 	return origin->stack || chaos_gone_unsure(origin->epoch);
 }
 
+/* Where a block of this origin is counted; NULL: it is not. */
 static struct chaos_caller *chaos_caller_of(struct chaos_callers *callers,
 					    const struct chaos_origin *origin)
 {
 	bool exact = chaos_caller_needs_epoch(origin);
-	const struct chaos_caller wanted = {
+	const struct chaos_caller caller = {
 		.site	= origin->site,
 		.stack	= origin->stack,
 		.epoch	= exact ? origin->epoch : chaos_gone_epoch(),
 		.gone	= chaos_gone_find(origin->site, origin->epoch),
 	};
 
-	return chaos_caller_slot(callers, &wanted);
+	if (callers->wanted && !callers->wanted(&caller, callers->arg))
+		return NULL;
+	return chaos_caller_slot(callers, &caller);
 }
 
 static bool chaos_caller_count(struct chaos_heap *heap, void *p, size_t usable,
@@ -215,6 +226,8 @@ static bool chaos_caller_count(struct chaos_heap *heap, void *p, size_t usable,
 
 	if (chaos_origin_read(heap, p, usable, &origin))
 		caller = chaos_caller_of(callers, &origin);
+	if (!caller)
+		return true;
 	caller->blocks++;
 	caller->bytes += chaos_client_size(heap, p, usable, &intact);
 	return true;
@@ -229,15 +242,45 @@ static int chaos_caller_cmp(const void *a, const void *b)
 	return x->blocks < y->blocks ? 1 : x->blocks > y->blocks ? -1 : 0;
 }
 
-int chaos_callers_find(struct chaos_heap *heap, struct chaos_callers *callers)
+/* How often pages have changed hands.  Only mimalloc's do. */
+static u64 chaos_callers_moves(struct chaos_heap *heap)
 {
-	unsigned int noio;
+	struct chaos_heap_stats stats = { .adopted = 0 };
+
+	if (!heap->theaps)
+		return 0;
+	heap->engine->stats(heap, &stats);
+	return stats.adopted + stats.abandoned;
+}
+
+/* Walk once; were there changes that a walk may be wrong by? */
+static int chaos_callers_walk(struct chaos_heap *heap, struct chaos_callers *callers)
+{
+	u64 moves = chaos_callers_moves(heap);
+	unsigned long begun;
+	bool quiet = chaos_busy_none(heap->busy, &begun);
 	int err;
 
-	memset(callers, 0, sizeof(*callers));
+	err = heap->engine->walk(heap, NULL, chaos_caller_count, callers);
+	callers->in_use = !quiet || !chaos_busy_none_since(heap->busy, begun);
+	callers->moved = chaos_callers_moves(heap) != moves;
+	return err;
+}
+
+int chaos_callers_find(struct chaos_heap *heap, struct chaos_callers *callers,
+		       chaos_caller_filter wanted, void *arg)
+{
+	unsigned int tries = CHAOS_CALLERS_TRIES, noio;
+	int err;
+
 	chaos_san_settle(heap);
 	noio = chaos_heap_lock(heap);
-	err = heap->engine->walk(heap, NULL, chaos_caller_count, callers);
+	do {
+		memset(callers, 0, sizeof(*callers));
+		callers->wanted = wanted;
+		callers->arg = arg;
+		err = chaos_callers_walk(heap, callers);
+	} while (!err && (callers->in_use || callers->moved) && --tries);
 	chaos_heap_unlock(heap, noio);
 	sort(callers->slots, CHAOS_CALLER_SLOTS, sizeof(callers->slots[0]),
 	     chaos_caller_cmp, NULL);
@@ -296,9 +339,7 @@ static void chaos_caller_print(struct seq_file *m, struct chaos_heap *heap,
 }
 
 void chaos_callers_print(struct seq_file *m, struct chaos_heap *heap,
-			 struct chaos_callers *callers,
-			 bool (*wanted)(const struct chaos_caller *caller, const void *arg),
-			 const void *arg)
+			 struct chaos_callers *callers)
 {
 	struct chaos_caller more = { .blocks = 0 };
 	const struct chaos_caller *caller;
@@ -306,8 +347,6 @@ void chaos_callers_print(struct seq_file *m, struct chaos_heap *heap,
 
 	for (i = 0; i < callers->n; i++) {
 		caller = &callers->slots[i];
-		if (wanted && !wanted(caller, arg))
-			continue;
 		if (n++ < CHAOS_CALLERS_SHOWN) {
 			chaos_caller_print(m, heap, callers, caller);
 			continue;
@@ -321,9 +360,12 @@ void chaos_callers_print(struct seq_file *m, struct chaos_heap *heap,
 	if (callers->others.blocks)
 		chaos_say(m, heap, "%zu blocks, %zu bytes: callers beyond the first %u",
 			  callers->others.blocks, callers->others.bytes, CHAOS_CALLERS);
-	if (callers->damaged.blocks)
+	/* It cannot be known whether these are wanted. */
+	if (callers->damaged.blocks && !callers->wanted)
 		chaos_say(m, heap, "%zu blocks, %zu bytes: whose, was overwritten",
 			  callers->damaged.blocks, callers->damaged.bytes);
+	if (callers->in_use)
+		chaos_say(m, heap, "in use: new blocks may be counted as their last owners'");
 }
 
 struct chaos_callers *chaos_callers_new(void)
@@ -346,8 +388,8 @@ int chaos_callers_show(struct seq_file *m, struct chaos_heap *heap)
 		return -ENOMEM;
 	cpus_read_lock();
 	chaos_gone_lock();
-	err = chaos_callers_find(heap, callers);
-	chaos_callers_print(m, heap, callers, NULL, NULL);
+	err = chaos_callers_find(heap, callers, NULL, NULL);
+	chaos_callers_print(m, heap, callers);
 	chaos_gone_unlock();
 	cpus_read_unlock();
 	kvfree(callers);

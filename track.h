@@ -52,15 +52,26 @@ struct chaos_caller {
 	size_t bytes;
 };
 
+/* Is a block of this caller, whose @blocks and @bytes are 0, to be counted?  As a visitor. */
+typedef bool (*chaos_caller_filter)(const struct chaos_caller *caller, void *arg);
+
 /**
  * struct chaos_callers - what a walk over the live blocks has found
+ * @wanted: which of them are counted, or NULL: all
+ * @arg: its argument
+ * @in_use: some may be counted as those of who had them before
+ * @moved: some may not have been seen, or twice
  * @n: callers
- * @slots: a hash table of them; in chaos_callers_sort()'s order after that
+ * @slots: a hash table of them; those with most bytes first after chaos_callers_find()
  * @damaged: blocks whose origin was overwritten
  * @others: blocks of callers that there was no room for
  * @name: for chaos_site_name()
  */
 struct chaos_callers {
+	chaos_caller_filter wanted;
+	void *arg;
+	bool in_use;
+	bool moved;
 	unsigned int n;
 	struct chaos_caller slots[CHAOS_CALLER_SLOTS];
 	struct chaos_caller damaged;
@@ -89,19 +100,19 @@ void chaos_track_lay(struct chaos_heap *heap, void *p, size_t usable, gfp_t gfp,
 struct chaos_callers *chaos_callers_new(void);
 
 /*
- * Who has the live blocks of @heap, most bytes first.  Under chaos_gone_mutex until
- * the result is not needed any more, with CPU hotplug locked out.  As engine->walk().
+ * Who has the live blocks of @heap, as far as they are @wanted, most bytes first.  Under
+ * chaos_gone_mutex until the result is not needed any more, with CPU hotplug locked out.
+ * As engine->walk().
  */
-int chaos_callers_find(struct chaos_heap *heap, struct chaos_callers *callers);
+int chaos_callers_find(struct chaos_heap *heap, struct chaos_callers *callers,
+		       chaos_caller_filter wanted, void *arg);
 
 /* How many *@frames of its stack are known; the first is the call site. */
 unsigned int chaos_stack_frames(u32 handle, unsigned long **frames);
 
-/* The first of those that are @wanted, or of all; how many are left. */
+/* The first of those that were found; how many are left. */
 void chaos_callers_print(struct seq_file *m, struct chaos_heap *heap,
-			 struct chaos_callers *callers,
-			 bool (*wanted)(const struct chaos_caller *caller, const void *arg),
-			 const void *arg);
+			 struct chaos_callers *callers);
 
 /* For callers->name, or that of what has gone. */
 const char *chaos_site_name(struct chaos_callers *callers, unsigned long site, u32 epoch);

@@ -371,6 +371,34 @@ static void many_callers(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
+/* ---------------------------------- in use -------------------------------- */
+
+/*
+ * What is live, but has not got its origin yet, has that of its last owner.  A report says
+ * that it may be wrong, until the block has got its own.
+ */
+static void in_the_making(struct kunit *test)
+{
+	struct chaos_heap *heap = tracked(test);
+	void *p = by_one(heap, 200), *q;
+	size_t n = usable(heap, p);
+
+	chaos_heap_free(heap, p);
+	chaos_harden_begin(heap);
+	preempt_disable();
+	q = heap->engine->alloc(heap, n + heap->trailer, CHAOS_MIN_ALIGN);
+	preempt_enable();
+	KUNIT_EXPECT_EQ(test, lines_with(report(test, heap), "in use: "), 1);
+	if (q == p)
+		expect_caller(test, heap, 1, n, "by_one+");
+	chaos_track_lay(heap, q, n + heap->trailer, GFP_KERNEL, (unsigned long)by_other + 4);
+	chaos_harden_end(heap);
+	KUNIT_EXPECT_EQ(test, lines_with(report(test, heap), "in use: "), 0);
+	expect_only(test, heap, 1, n, "by_other+");
+	chaos_heap_free(heap, q);
+	chaos_test_idle(test, heap, 0);
+}
+
 /* ---------------------------------- contexts ------------------------------ */
 
 static noinline __noclone void irq_allocates(void *arg)
@@ -591,6 +619,103 @@ static void module_goes(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
+/* The init functions of somebody go who has no blocks: ours have gone long ago. */
+static void others_init_goes(void)
+{
+	chaos_module_event(NULL, MODULE_STATE_LIVE, THIS_MODULE);
+}
+
+/* Is there a name for what was at @site in @epoch? */
+static bool is_kept(unsigned long site, u32 epoch)
+{
+	bool kept;
+
+	mutex_lock(&chaos_gone_mutex);
+	kept = chaos_gone_find(site, epoch);
+	mutex_unlock(&chaos_gone_mutex);
+	return kept;
+}
+
+/* As if so many places from @site on had allocated a block each. */
+static void by_many(struct kunit *test, struct chaos_heap *heap, unsigned long site, void **p)
+{
+	size_t i;
+
+	for (i = 0; i < MANY; i++) {
+		p[i] = by_one(heap, 200);
+		chaos_track_lay(heap, p[i], usable(heap, p[i]) + heap->trailer, GFP_KERNEL,
+				site + i);
+	}
+}
+
+/* What a module leaves is found beside many callers that are none of its, and named. */
+static void among_many(struct kunit *test)
+{
+	struct chaos_heap *heap = tracked(test);
+	void **p = chaos_test_buf(test, MANY, sizeof(*p)), *leak;
+	struct kmsg_dump_iter log;
+
+	/* Not ours: the kernel's. */
+	by_many(test, heap, (unsigned long)kfree, p);
+	leak = by_one(heap, 5000);
+	others_init_goes();
+	chaos_test_log_start(&log);
+	we_go();
+	expect_log(test, &log, "module chaos_kunit leaves 1 blocks", 1);
+	chaos_heap_free_bulk(heap, MANY, p);
+	expect_only(test, heap, 1, usable(heap, leak), "by_one+");
+	chaos_heap_free(heap, leak);
+	chaos_test_idle(test, heap, 0);
+}
+
+/* As many names are kept as there are; the module's blocks are counted, all of them. */
+static void many_names(struct kunit *test)
+{
+	struct chaos_heap *heap = tracked(test);
+	void **p = chaos_test_buf(test, MANY, sizeof(*p)), *mine = by_one(heap, 300);
+	u32 epoch = chaos_gone_epoch();
+	struct kmsg_dump_iter log;
+	size_t kept = 0, i;
+	char text[64];
+
+	by_many(test, heap, (unsigned long)by_one, p);
+	chaos_test_log_start(&log);
+	we_go();
+	snprintf(text, sizeof(text), "module chaos_kunit leaves %d blocks", MANY + 1);
+	expect_log(test, &log, text, 1);
+	for (i = 0; i < MANY; i++)
+		kept += is_kept((unsigned long)by_one + i, epoch);
+	KUNIT_EXPECT_EQ(test, kept, MANY);
+	KUNIT_EXPECT_FALSE(test, chaos_gone_unsure(epoch));
+	chaos_heap_free_bulk(heap, MANY, p);
+	chaos_heap_free(heap, mine);
+	chaos_test_idle(test, heap, 0);
+}
+
+/* A name is kept as long as a block of any heap needs it, and no longer. */
+static void names_dropped(struct kunit *test)
+{
+	struct chaos_heap *one = tracked(test), *two = tracked(test);
+	void *p = by_one(one, 100), *q = by_one(two, 100);
+	unsigned long site = (unsigned long)by_other + 4;
+	u32 epoch = chaos_gone_epoch();
+
+	chaos_track_lay(one, p, usable(one, p) + one->trailer, GFP_KERNEL, site);
+	chaos_track_lay(two, q, usable(two, q) + two->trailer, GFP_KERNEL, site);
+	KUNIT_EXPECT_FALSE(test, is_kept(site, epoch));
+	we_go();
+	KUNIT_EXPECT_TRUE(test, is_kept(site, epoch));
+	chaos_heap_free(one, p);
+	others_init_goes();
+	KUNIT_EXPECT_TRUE(test, is_kept(site, epoch));
+	chaos_heap_free(two, q);
+	KUNIT_EXPECT_TRUE(test, is_kept(site, epoch));
+	others_init_goes();
+	KUNIT_EXPECT_FALSE(test, is_kept(site, epoch));
+	chaos_test_idle(test, one, 0);
+	chaos_test_idle(test, two, 0);
+}
+
 #ifdef CONFIG_FAULT_INJECTION
 /* If there is no memory to keep names in, what may be wrong is not told. */
 static void names_not_kept(struct kunit *test)
@@ -669,12 +794,16 @@ static struct kunit_case track_cases[] = {
 	CHAOS_CASE(copied),
 	CHAOS_CASE(hardened),
 	CHAOS_CASE(many_callers),
+	CHAOS_CASE(in_the_making),
 	CHAOS_CASE(hardirq),
 	CHAOS_CASE(nmi),
 	CHAOS_CASE(stacks),
 	CHAOS_CASE(in_use),
 #ifdef MODULE
 	CHAOS_CASE(module_goes),
+	CHAOS_CASE(among_many),
+	CHAOS_CASE(many_names),
+	CHAOS_CASE(names_dropped),
 #ifdef CONFIG_FAULT_INJECTION
 	CHAOS_CASE(names_not_kept),
 #endif

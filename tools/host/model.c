@@ -1167,7 +1167,7 @@ static void callers_agree(struct chaos_heap *heap, size_t blocks, size_t bytes)
 	if (!heap->track)
 		return;
 	cpus_read_lock();
-	err = chaos_callers_find(heap, &callers);
+	err = chaos_callers_find(heap, &callers, NULL, NULL);
 	cpus_read_unlock();
 	if (was_starved(err, failed))
 		return;
