@@ -112,7 +112,8 @@ struct chaos_block {
  *	or SIZE_MAX; NULL: blocks can be anywhere
  * @stats: add what the engine knows to @stats: live blocks and bytes,
  *	allocations, frees, pages
- * @class_stats: fill in the first @n size classes; returns how many there are
+ * @class_stats: fill in the first @n size classes; returns how many there are, or 0
+ *	if there is no memory to count with.  NULL: blocks of all sizes lie side by side.
  * @collect: what CPUs keep and have not used lately becomes everybody's; with
  *	@force, whatever they keep.  True if something is kept still.
  * @cpu_dead: a CPU has gone: what it kept becomes everybody's.  NULL if CPUs

@@ -195,6 +195,8 @@ size_t chaos_heap_class_stats(struct chaos_heap *heap,
 	size_t count;
 
 	heap = chaos_heap_or_default(heap);
+	if (!heap->engine->class_stats)
+		return 0;
 	chaos_san_settle(heap);
 	noio = chaos_heap_lock(heap);
 	count = heap->engine->class_stats(heap, classes, n);

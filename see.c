@@ -88,21 +88,23 @@ static void chaos_classes_print(struct seq_file *m, const struct chaos_class_sta
 
 static int chaos_classes_show(struct seq_file *m, void *unused)
 {
-	size_t n = chaos_heap_class_stats(m->private, NULL, 0);
+	struct chaos_heap *heap = m->private;
 	struct chaos_class_stats *classes;
+	size_t n;
 
 	seq_puts(m, "block_size live_blocks capacity live_bytes pages page_bytes\n");
-	if (!n) {
+	if (!heap->engine->class_stats) {
 		seq_puts(m, "# none: blocks of all sizes lie side by side\n");
 		return 0;
 	}
-	classes = chaos_meta_alloc(n * sizeof(*classes), NUMA_NO_NODE);
+	n = chaos_heap_class_stats(heap, NULL, 0);
+	classes = n ? chaos_meta_alloc(n * sizeof(*classes), NUMA_NO_NODE) : NULL;
 	if (!classes)
 		return -ENOMEM;
-	n = min(n, chaos_heap_class_stats(m->private, classes, n));
+	n = min(n, chaos_heap_class_stats(heap, classes, n));
 	chaos_classes_print(m, classes, n);
 	kvfree(classes);
-	return 0;
+	return n ? 0 : -ENOMEM;
 }
 DEFINE_SHOW_ATTRIBUTE(chaos_classes);
 

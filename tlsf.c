@@ -1101,13 +1101,6 @@ static void tlsf_op_stats(struct chaos_heap *heap,
 	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 }
 
-/* Blocks of all sizes lie side by side. */
-static size_t tlsf_op_class_stats(struct chaos_heap *heap,
-				  struct chaos_class_stats *classes, size_t n)
-{
-	return 0;
-}
-
 static bool tlsf_op_collect(struct chaos_heap *heap, bool force)
 {
 	struct tlsf *t = heap->priv;
@@ -1139,6 +1132,5 @@ const struct chaos_engine chaos_tlsf_engine = {
 	.check = tlsf_op_check,
 	.walk = tlsf_op_walk,
 	.stats = tlsf_op_stats,
-	.class_stats = tlsf_op_class_stats,
 	.collect = tlsf_op_collect,
 };
