@@ -254,8 +254,10 @@ static void *chaos_map_start(struct seq_file *m, loff_t *pos)
 	struct chaos_map *map = m->private;
 	int found = 1;
 
-	if (!map->lines || *pos < map->first)
+	if (*pos < map->first)
 		found = chaos_map_load(map, 0, 0);
+	else if (!map->lines)	/* none yet, or the end, or an error: from there on */
+		found = chaos_map_load(map, map->index, map->first);
 	while (found > 0 && *pos >= map->first + map->lines)
 		found = chaos_map_load(map, map->index + 1, map->first + map->lines);
 	if (found < 0)

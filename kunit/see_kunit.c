@@ -332,6 +332,42 @@ static void map_pools(struct kunit *test)
 	chaos_test_destroy(test, heap);
 }
 
+#define WALKED_POOLS	4
+
+static const struct chaos_engine *map_engine;
+static atomic_t map_walks;
+
+static int map_count_walk(struct chaos_heap *heap, struct chaos_pool *pool,
+			  chaos_visitor visitor, void *arg)
+{
+	atomic_inc(&map_walks);
+	return map_engine->walk(heap, pool, visitor, arg);
+}
+
+/* However the file is read, up to its end: each pool is looked at once. */
+static void map_once(struct kunit *test)
+{
+	static const size_t pieces[] = { 100, SZ_64K };
+	struct chaos_heap *heap = chaos_test_heap(test, SZ_256K, 0);
+	struct chaos_engine *counting = chaos_test_buf(test, 1, sizeof(*counting));
+	size_t i;
+
+	for (i = 1; i < WALKED_POOLS; i++)
+		KUNIT_ASSERT_EQ(test, chaos_heap_add_pool(heap, chaos_test_vmem(test, SZ_256K),
+							  SZ_256K), 0);
+	map_engine = heap->engine;
+	*counting = *heap->engine;
+	counting->walk = map_count_walk;
+	heap->engine = counting;
+	for (i = 0; i < ARRAY_SIZE(pieces); i++) {
+		atomic_set(&map_walks, 0);
+		see_read_by(test, heap, "map", pieces[i]);
+		KUNIT_EXPECT_EQ(test, atomic_read(&map_walks), WALKED_POOLS);
+	}
+	heap->engine = map_engine;
+	chaos_test_destroy(test, heap);
+}
+
 /*
  * What is left to see of a damaged heap is shown.  tlsf: the head of a block, whose size no block
  * can have.  mimalloc: the link of a free one, which ends the walk.  evl has nothing there.
@@ -840,6 +876,7 @@ static struct kunit_case see_cases[] = {
 	CHAOS_CASE(map_full),
 	CHAOS_CASE(map_guards),
 	CHAOS_CASE(map_pools),
+	CHAOS_CASE(map_once),
 	CHAOS_CASE(map_damaged),
 	CHAOS_CASE(stats),
 	CHAOS_CASE(classes),
