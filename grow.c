@@ -790,19 +790,35 @@ void chaos_heaps_add(struct chaos_heap *heap)
 }
 
 /* False if there is no heap at @heap: what is there is not looked at. */
-bool chaos_heaps_del(struct chaos_heap *heap)
+static bool chaos_heaps_find(struct chaos_heap *heap)
 {
 	struct chaos_heap *one;
-	bool found = false;
+
+	lockdep_assert_held(&chaos_heaps_mutex);
+	list_for_each_entry(one, &chaos_heaps, node_in_heaps)
+		if (one == heap)
+			return true;
+	return false;
+}
+
+bool chaos_heaps_have(struct chaos_heap *heap)
+{
+	bool found;
 
 	mutex_lock(&chaos_heaps_mutex);
-	list_for_each_entry(one, &chaos_heaps, node_in_heaps) {
-		if (one == heap) {
-			list_del(&heap->node_in_heaps);
-			found = true;
-			break;
-		}
-	}
+	found = chaos_heaps_find(heap);
+	mutex_unlock(&chaos_heaps_mutex);
+	return found;
+}
+
+bool chaos_heaps_del(struct chaos_heap *heap)
+{
+	bool found;
+
+	mutex_lock(&chaos_heaps_mutex);
+	found = chaos_heaps_find(heap);
+	if (found)
+		list_del(&heap->node_in_heaps);
 	mutex_unlock(&chaos_heaps_mutex);
 	return found;
 }

@@ -34,6 +34,7 @@ void chaos_grow_init(struct chaos_heap *heap);
 void chaos_grow_exit(struct chaos_heap *heap);
 
 void chaos_heaps_add(struct chaos_heap *heap);
+bool chaos_heaps_have(struct chaos_heap *heap);
 bool chaos_heaps_del(struct chaos_heap *heap);
 struct chaos_heap *chaos_heaps_last(void);
 void chaos_heaps_each(void (*fn)(struct chaos_heap *heap, void *arg), void *arg);

@@ -517,13 +517,14 @@ void chaos_heap_destroy(struct chaos_heap *heap)
 {
 	if (IS_ERR_OR_NULL(heap) || heap == chaos_default)
 		return;
+	/* As long as it is listed, names are kept for its blocks. */
+	if (chaos_heaps_have(heap) && chaos_is_tracked(heap))
+		chaos_report_leaks(heap);
 	if (!chaos_heaps_del(heap)) {
 		pr_err("%pS: cannot destroy %p, which is no heap\n", (void *)_RET_IP_, heap);
 		return;
 	}
 	chaos_see_remove(heap);
-	if (chaos_is_tracked(heap))
-		chaos_report_leaks(heap);
 	chaos_heap_release(heap);
 }
 EXPORT_SYMBOL_GPL(chaos_heap_destroy);

@@ -4,6 +4,11 @@
  * every call that allocates, from every context; blocks whose memory of that was
  * overwritten; and callers whose module goes.
  */
+#include <linux/dcache.h>
+#include <linux/debugfs.h>
+#include <linux/delay.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/string.h>
@@ -717,12 +722,10 @@ static void names_dropped(struct kunit *test)
 }
 
 #ifdef CONFIG_FAULT_INJECTION
-/* If there is no memory to keep names in, what may be wrong is not told. */
-static void names_not_kept(struct kunit *test)
+/* There is no memory to keep names in. */
+static void we_go_unnamed(void)
 {
 	const struct chaos_faults before = chaos_faults;
-	struct chaos_heap *heap = heap_at(test, CHAOS_TRACK_CALLER, CHAOS_HARDENING_2);
-	void *p = by_one(heap, 100), *q;
 	int i;
 
 	for (i = 0; i < CHAOS_FAULTS; i++)
@@ -732,7 +735,15 @@ static void names_not_kept(struct kunit *test)
 	chaos_faults.attr.probability = 100;
 	we_go();
 	chaos_faults = before;
+}
 
+/* What may be wrong then is not told. */
+static void names_not_kept(struct kunit *test)
+{
+	struct chaos_heap *heap = heap_at(test, CHAOS_TRACK_CALLER, CHAOS_HARDENING_2);
+	void *p = by_one(heap, 100), *q;
+
+	we_go_unnamed();
 	expect_only(test, heap, 1, 100, "code that may have gone");
 	q = by_one(heap, 200);
 	expect_caller(test, heap, 1, 200, "by_one+");
@@ -740,6 +751,72 @@ static void names_not_kept(struct kunit *test)
 	chaos_heap_free(heap, q);
 	chaos_test_idle(test, heap, 0);
 }
+
+#ifdef CONFIG_DEBUG_FS
+/**
+ * struct parting - a heap is destroyed while somebody reads one of its files
+ * @heap: the heap
+ * @file: the file
+ */
+struct parting {
+	struct chaos_heap *heap;
+	struct file *file;
+};
+
+static void parting_thread(struct chaos_test_thread *self)
+{
+	struct parting *s = self->arg;
+
+	if (!self->nr) {
+		chaos_heap_destroy(s->heap);
+		return;
+	}
+	/* Until the other one waits for us */
+	msleep(100);
+	others_init_goes();
+	debugfs_file_put(s->file->f_path.dentry);
+}
+
+/* A heap that goes has the names of its blocks until they have been told. */
+static void names_at_the_end(struct kunit *test)
+{
+	const struct chaos_heap_params params = {
+		.name = "kunit-track", .pool_size = SZ_1M, .node = NUMA_NO_NODE,
+		.track = CHAOS_TRACK_CALLER, .hardening = CHAOS_HARDENING_2,
+	};
+	struct chaos_test_thread threads[2];
+	struct chaos_heap *other = tracked(test);
+	struct parting s;
+	struct kmsg_dump_iter log;
+	char path[80];
+	void *p;
+	int i;
+
+	s.heap = chaos_heap_create(&params);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, s.heap);
+	snprintf(path, sizeof(path), "/sys/kernel/debug/chaos_alloc/%pd/stats", s.heap->dir);
+	s.file = filp_open(path, O_RDONLY, 0);
+	if (IS_ERR(s.file) || debugfs_file_get(s.file->f_path.dentry)) {
+		chaos_heap_destroy(s.heap);
+		kunit_skip(test, "debugfs is not mounted");
+	}
+	by_one(s.heap, 100);
+	we_go();
+	/* From now on, it is not known who is still there and has no name. */
+	p = by_other(other, 100);
+	we_go_unnamed();
+	chaos_heap_free(other, p);
+
+	for (i = 0; i < 2; i++)
+		threads[i] = (struct chaos_test_thread){
+			.fn = parting_thread, .arg = &s, .nr = i, .cpu = -1,
+		};
+	chaos_test_log_start(&log);
+	KUNIT_EXPECT_EQ(test, chaos_test_run(threads, 2), 0);
+	expect_log(test, &log, "heap kunit-track:   1 blocks, 100 bytes: by_one+", 1);
+	__fput_sync(s.file);
+}
+#endif
 #endif /* CONFIG_FAULT_INJECTION */
 #endif /* MODULE */
 
@@ -806,6 +883,9 @@ static struct kunit_case track_cases[] = {
 	CHAOS_CASE(names_dropped),
 #ifdef CONFIG_FAULT_INJECTION
 	CHAOS_CASE(names_not_kept),
+#ifdef CONFIG_DEBUG_FS
+	KUNIT_CASE(names_at_the_end),
+#endif
 #endif
 #endif
 	CHAOS_CASE(heap_goes),
