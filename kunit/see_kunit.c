@@ -686,6 +686,56 @@ static void latency_crowd(struct kunit *test)
 	chaos_test_idle(test, heap, 0);
 }
 
+/**
+ * struct nmi_calls - what NMIs have done
+ * @heap: which they use
+ * @allocs: requests
+ * @frees: blocks they freed
+ * @real: they were NMIs
+ */
+struct nmi_calls {
+	struct chaos_heap *heap;
+	unsigned int allocs;
+	unsigned int frees;
+	bool real;
+};
+
+static void nmi_calls(void *arg)
+{
+	struct nmi_calls *calls = arg;
+	void *p = chaos_heap_alloc(calls->heap, 64, GFP_ATOMIC | __GFP_NOWARN);
+
+	calls->real |= in_nmi();
+	calls->allocs++;
+	calls->frees += !!p;
+	chaos_heap_free(calls->heap, p);
+}
+
+/* None is lost when NMIs count in the middle of counting. */
+static void latency_nmi(struct kunit *test)
+{
+	struct nmi_calls *calls = chaos_test_buf(test, 1, sizeof(*calls));
+	struct chaos_test_nmi source = { .fn = nmi_calls, .arg = calls };
+	unsigned long end;
+	unsigned int n;
+
+	calls->heap = chaos_test_heap(test, SZ_1M, 0);
+	KUNIT_ASSERT_EQ(test, chaos_latency_on(calls->heap), 0);
+	chaos_test_bind(test);
+	if (chaos_test_nmi_init(&source, 50))
+		kunit_skip(test, "no NMIs here");
+	chaos_test_nmi_start(&source);
+	for (end = jiffies + HZ / 2, n = 0; time_before(jiffies, end); n++)
+		crowd_pair(calls->heap);
+	chaos_test_nmi_stop(&source);
+	chaos_test_nmi_exit(&source);
+	if (!calls->real)
+		kunit_skip(test, "no NMI came");
+	KUNIT_EXPECT_GT(test, calls->frees, 0);
+	expect_calls(test, calls->heap, n + calls->allocs, n + calls->frees);
+	chaos_test_idle(test, calls->heap, 0);
+}
+
 /* ---------------------------- folders and readers ------------------------- */
 
 static umode_t see_mode(struct chaos_heap *heap, const char *name)
@@ -714,6 +764,7 @@ static void permissions(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, see_mode(heap, "classes"), S_IFREG | 0400);
 	KUNIT_EXPECT_EQ(test, see_mode(heap, "map"), S_IFREG | 0400);
 	KUNIT_EXPECT_EQ(test, see_mode(heap, "check"), S_IFREG | 0400);
+	KUNIT_EXPECT_EQ(test, see_mode(heap, "callers"), S_IFREG | 0400);
 	KUNIT_EXPECT_EQ(test, see_mode(heap, "latency"), S_IFREG | 0600);
 }
 
@@ -751,7 +802,9 @@ static void names(struct kunit *test)
 					  "name ../a b\\012/c\nallocator "));
 }
 
-static const char * const see_files[] = { "stats", "classes", "map", "check", "latency" };
+static const char * const see_files[] = {
+	"stats", "classes", "map", "check", "callers", "latency",
+};
 
 /* A file that is open when the heap goes can be closed; but not be read any more. */
 static void outlived(struct kunit *test)
@@ -808,7 +861,8 @@ static void visit_file(struct visit *v, const char *name, char *text)
 	if (!debugfs_file_get(file->f_path.dentry)) {
 		n = see_read_file(file, text, SZ_16K, 1000);
 		debugfs_file_put(file->f_path.dentry);
-		atomic_inc(n > 0 ? &v->reads : &v->bad);
+		/* Nobody may have any block. */
+		atomic_inc(n > 0 || (!n && !strcmp(name, "callers")) ? &v->reads : &v->bad);
 	}
 	__fput_sync(file);
 }
@@ -833,9 +887,11 @@ static void visited_thread(struct chaos_test_thread *self)
 	struct visit *v = self->arg;
 	struct chaos_heap_params params = {
 		.name = "visited", .pool_size = SZ_256K, .node = NUMA_NO_NODE,
+		.track = CHAOS_TRACK_CALLER,
 	};
 	struct chaos_heap *heap;
 	unsigned int i;
+	void *p;
 
 	for (i = 0; i < VISIT_TURNS; i++) {
 		params.allocator = chaos_test_engines[i % CHAOS_TEST_ENGINES].name;
@@ -847,9 +903,10 @@ static void visited_thread(struct chaos_test_thread *self)
 		/* It may be read half written: then there is no such file. */
 		snprintf(v->dir, sizeof(v->dir), "%pd", heap->dir);
 		chaos_latency_on(heap);
-		chaos_heap_free(heap, chaos_heap_alloc(heap, 100 * i, GFP_KERNEL));
+		p = chaos_heap_alloc(heap, 100 * i, GFP_KERNEL);
 		if (i % 2)
 			usleep_range(100, 2000);
+		chaos_heap_free(heap, p);
 		chaos_heap_destroy(heap);
 	}
 	WRITE_ONCE(v->over, true);
@@ -887,6 +944,7 @@ static struct kunit_case see_cases[] = {
 	CHAOS_CASE(latency),
 	CHAOS_CASE(latency_long),
 	CHAOS_CASE(latency_crowd),
+	CHAOS_CASE(latency_nmi),
 	CHAOS_CASE(permissions),
 	CHAOS_CASE(names),
 	CHAOS_CASE(outlived),
