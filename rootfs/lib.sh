@@ -57,6 +57,9 @@ torture_outcome()
 	cat "$TORTURE_RESULT"
 }
 
+# Parameters of chaos_alloc.ko for the runs that follow
+TORTURE_HEAPS=
+
 # torture RESULT BEGUN ALLOCATOR PARAMETER...: whether it ends like that; BEGUN is called
 # when it has begun
 torture()
@@ -65,8 +68,9 @@ torture()
 	begun=$2
 	allocator=$3
 	shift 3
+	# shellcheck disable=SC2086  # a list of words
 	insmod /modules/chaos_alloc.ko allocator="$allocator" pool_size=2M \
-		max_size=16M || fail "chaos_alloc.ko does not load" || return
+		max_size=16M $TORTURE_HEAPS || fail "chaos_alloc.ko does not load" || return
 	ok=0
 	if insmod /modules/chaos_torture.ko engine="$allocator" "$@"; then
 		"$begun"
@@ -88,18 +92,27 @@ HEAPS=/sys/kernel/debug/chaos_alloc
 TRACING=/sys/kernel/tracing
 [ -d "$TRACING/events" ] || mount -t tracefs tracefs "$TRACING" 2>/dev/null
 
+# traced: how many events are in the trace
+traced()
+{
+	cat "$TRACING"/per_cpu/cpu*/stats | awk '/^entries:/ { n += $2 } END { print n + 0 }'
+}
+
 # watch_all: read all heaps' files, time their calls and trace them, on and off, until
-# chaos_torture.ko goes
+# chaos_torture.ko goes. /tmp/watched gets a line for each file that could be read, its name,
+# and "trace" whenever there were events.
 watch_all()
 {
 	events=$TRACING/events/chaos_alloc/enable
+	: >/tmp/watched
 	while [ -d /sys/module/chaos_torture ]; do
 		for on in 1 0; do
 			[ ! -w "$events" ] || echo "$on" >"$events"
-			for folder in "$HEAPS"/*/; do
-				echo "$on" >"$folder/latency"
-				cat "$folder"/* >/dev/null
+			for file in "$HEAPS"/*/*; do
+				[ "${file##*/}" != latency ] || echo "$on" >"$file"
+				cat "$file" >/dev/null && echo "${file##*/}" >>/tmp/watched
 			done
+			[ "$(traced)" -eq 0 ] || echo trace >>/tmp/watched
 		done
 	done 2>/dev/null &
 	watcher=$!

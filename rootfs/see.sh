@@ -1,7 +1,7 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
-# shellcheck disable=SC2317  # run_suite calls the cases
+# shellcheck disable=SC2034,SC2317  # lib.sh has what is set; run_suite calls the cases
 #
 # What root sees of the heaps in debugfs and tracefs, for kernels as distributions have
 # them: the files, the events of a client that does a known number of calls, and both
@@ -154,12 +154,15 @@ count_by_caller()
 		echo 'hist:keys=call_site.sym:vals=bytes_req:sort=bytes_req.descending' >alloc/trigger
 	) || fail "no histogram" || return
 	insmod /modules/chaos_sample.ko || fail "chaos_sample.ko does not load" || return
+	ok=0
 	(
 		cd "$TRACING/events/chaos_alloc" || exit
 		cat alloc/hist >/tmp/hist
 		echo '!hist:keys=call_site.sym:vals=bytes_req' >alloc/trigger
-	)
+		! grep '^hist' alloc/trigger
+	) || fail "it is there still" || ok=1
 	rmmod chaos_sample
+	[ "$ok" -eq 0 ] || return
 	# Its init functions have gone, so this one may have no name.
 	grep '^{' /tmp/hist | head -n 1 | grep -Eq 'hitcount: +1 +bytes_req: +262144$' ||
 		fail "not the one with most bytes first" || return
@@ -183,11 +186,37 @@ unload()
 
 # --- all at once ------------------------------------------------------------------
 
+# watched: everything has been
+watched()
+{
+	for name in stats classes map check callers latency trace; do
+		grep -q "^$name\$" /tmp/watched || fail "nobody has seen $name" || return
+	done
+	log "    # watched: $(wc -l </tmp/watched) looks"
+}
+
 watch()
 {
-	torture success watch_all "$1" seconds=1 onoff=0 pressure=0
+	torture success watch_all "$1" seconds=1 onoff=0 pressure=0 && watched
+}
+
+# The same while all blocks remember who allocated them, and modules come and go.
+come_and_go()
+{
+	watch_all
+	insmod /modules/chaos_sample.ko
+	rmmod chaos_sample
+}
+
+track()
+{
+	TORTURE_HEAPS=track=2
+	ok=0
+	torture success come_and_go "$1" seconds=1 onoff=0 pressure=0 && watched || ok=1
+	TORTURE_HEAPS=
+	return "$ok"
 }
 
 failed=0
-run_suite chaos_inside "$(each files) $(each callers) $(each latency) $(each trace) histogram unload $(each watch)"
+run_suite chaos_inside "$(each files) $(each callers) $(each latency) $(each trace) histogram unload $(each watch) $(each track)"
 exit "$failed"
