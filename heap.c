@@ -110,8 +110,9 @@ EXPORT_SYMBOL_GPL(chaos_heap_check);
  * @visitor: called for each
  * @arg: passed on
  *
- * If the heap is in use meanwhile, blocks that come or go may be missed, and those
- * whose page changes hands may be visited twice.
+ * If the heap is in use meanwhile, blocks that come or go may be missed.  With mimalloc,
+ * so may blocks that stay, if their page changes hands between the visits to its old and its
+ * new owner, or they may be visited twice.  Of a damaged heap, not all blocks are visited.
  *
  * Context: task; may sleep.
  * Return: 0; -ECANCELED if the visitor returned false; -EUCLEAN if the heap is
