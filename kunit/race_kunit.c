@@ -69,7 +69,7 @@ static noinline void race_round(struct kunit *test, struct race *race, unsigned 
 	}
 	race->page = race_page(race->blocks[RACE_BLOCKS - 1]);
 	race->freed = false;
-	queue_work_on(cpu, system_wq, &race->work);
+	schedule_work_on(cpu, &race->work);
 	/* Before the blocks are other ones; pairs with race_free(). */
 	while (!smp_load_acquire(&race->freed)) {
 		/* Plain, as if the mark had been forgotten */

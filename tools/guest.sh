@@ -75,6 +75,7 @@ ALARMS+='|UBSAN|ODEBUG: [^s]|refcount_t: |DEBUG_LOCKS_WARN|(soft|hard) lockup'
 ALARMS+='|list_(add|del) corruption|inconsistent lock state|suspicious RCU'
 ALARMS+='|scheduling while atomic|sleeping function called|stack-protector'
 ALARMS+='|Unknown symbol|disagrees about version|segfault|Out of memory'
+ALARMS+='|deprecated workqueue'
 
 # KCSAN knows races that the kernel has with itself. Where code of ours is a party, the
 # report's first line has a module's name in brackets behind a function's. But a task's
