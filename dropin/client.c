@@ -673,13 +673,21 @@ static int __init chaos_kmalloc_init(void)
 		pr_err("allocator=%s is unknown: mimalloc, tlsf and evl are valid\n", allocator);
 		return -EINVAL;
 	}
-	chaos_kfree_rcu_init();
-	err = register_module_notifier(&module_nb);
+	err = chaos_kfree_rcu_start();
 	if (err)
 		return err;
+	err = register_module_notifier(&module_nb);
+	if (err)
+		goto stop_rcu;
 	err = chaos_catch_start();
 	if (err)
-		unregister_module_notifier(&module_nb);
+		goto unregister;
+	return 0;
+
+unregister:
+	unregister_module_notifier(&module_nb);
+stop_rcu:
+	chaos_kfree_rcu_stop();
 	return err;
 }
 
@@ -690,7 +698,7 @@ static int __init chaos_kmalloc_init(void)
 static void __exit chaos_kmalloc_exit(void)
 {
 	chaos_catch_stop();
-	chaos_kfree_rcu_barrier();
+	chaos_kfree_rcu_stop();
 	unregister_module_notifier(&module_nb);
 	cancel_delayed_work_sync(&orphans_work);
 }

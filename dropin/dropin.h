@@ -23,7 +23,8 @@ void *chaos_kernel_alloc(size_t size, size_t align, gfp_t gfp);
 
 /* Wait until everything that chaos_kfree_rcu() was given is free. */
 void chaos_kfree_rcu_barrier(void);
-void chaos_kfree_rcu_init(void);
+int chaos_kfree_rcu_start(void);
+void chaos_kfree_rcu_stop(void);
 
 /* Look at what the kernel frees; see catch.c. */
 int chaos_catch_start(void);

@@ -19,8 +19,9 @@
  * @lock: of all of it.  Raw: kfree_rcu() may be called with interrupts off.
  * @next: a grace period for these has not begun
  * @waiting: one has.  While @busy, only the work looks at this.
- * @busy: the work will run
+ * @busy: the work is queued, or runs and may queue itself again
  * @work: after the grace period
+ * @wq: its queue
  */
 static struct kfree_batch {
 	raw_spinlock_t lock;
@@ -28,6 +29,7 @@ static struct kfree_batch {
 	struct rcu_head *waiting;
 	bool busy;
 	struct rcu_work work;
+	struct workqueue_struct *wq;
 } batch = {
 	.lock = __RAW_SPIN_LOCK_UNLOCKED(batch.lock),
 };
@@ -48,43 +50,39 @@ static void free_list(struct rcu_head *head)
 	}
 }
 
-/* Is there anything to begin a grace period for?  Under the lock. */
-static bool batch_begin(void)
+/* If there is anything to begin a grace period for, begin it. */
+static void batch_begin(void)
 {
 	lockdep_assert_held(&batch.lock);
 	batch.waiting = batch.next;
 	batch.next = NULL;
-	batch.busy = batch.waiting;
-	return batch.busy;
+	/* What was waiting is free; pairs with chaos_kfree_rcu_barrier(). */
+	smp_store_release(&batch.busy, !!batch.waiting);
+	if (batch.busy)
+		queue_rcu_work(batch.wq, &batch.work);
 }
 
 static void batch_work(struct work_struct *work)
 {
 	unsigned long flags;
-	bool again;
 
 	free_list(batch.waiting);
 	raw_spin_lock_irqsave(&batch.lock, flags);
-	again = batch_begin();
+	batch_begin();
 	raw_spin_unlock_irqrestore(&batch.lock, flags);
-	if (again)
-		queue_rcu_work(system_unbound_wq, &batch.work);
 }
 
 static void batch_add(struct rcu_head *head, void *p)
 {
 	unsigned long flags;
-	bool begin;
 
 	head->func = (rcu_callback_t)p;
 	raw_spin_lock_irqsave(&batch.lock, flags);
 	head->next = (struct callback_head *)batch.next;
 	batch.next = head;
-	begin = !batch.busy && batch_begin();
+	if (!batch.busy)
+		batch_begin();
 	raw_spin_unlock_irqrestore(&batch.lock, flags);
-	/* Whoever has made it busy, and nobody else. */
-	if (begin)
-		queue_rcu_work(system_unbound_wq, &batch.work);
 }
 
 /**
@@ -111,15 +109,16 @@ void chaos_kfree_rcu(struct rcu_head *head, void *p)
 EXPORT_SYMBOL_GPL(chaos_kfree_rcu);
 
 /*
- * The work is pending for as long as @busy is true, but for moments in which somebody is
- * about to queue it.
+ * The work becomes busy and pending under one lock, and not busy by itself: who sees that it is
+ * busy finds it pending or running.  The first look is not at @busy, because the work may be
+ * on its last lines, which are this module's as well.
  */
 void chaos_kfree_rcu_barrier(void)
 {
-	while (READ_ONCE(batch.busy)) {
+	do {
 		flush_rcu_work(&batch.work);
-		cond_resched();
-	}
+		/* Pairs with batch_begin(). */
+	} while (smp_load_acquire(&batch.busy));
 }
 
 /**
@@ -134,7 +133,16 @@ void chaos_kvfree_rcu_barrier(void)
 }
 EXPORT_SYMBOL_GPL(chaos_kvfree_rcu_barrier);
 
-void __init chaos_kfree_rcu_init(void)
+/* A queue that memory can be waited for: what it frees may be what reclaim needs. */
+int __init chaos_kfree_rcu_start(void)
 {
 	INIT_RCU_WORK(&batch.work, batch_work);
+	batch.wq = alloc_workqueue("chaos_kmalloc", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	return batch.wq ? 0 : -ENOMEM;
+}
+
+void chaos_kfree_rcu_stop(void)
+{
+	chaos_kfree_rcu_barrier();
+	destroy_workqueue(batch.wq);
 }
