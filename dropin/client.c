@@ -17,6 +17,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
+#include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sizes.h>
@@ -58,7 +59,17 @@ struct orphan {
 
 static void orphans_look(struct work_struct *work);
 
-/* Protects both lists, and the making of heaps; taken by tasks only. */
+/*
+ * Two locks, because a client's first request may come from a CPU hotplug callback, and who
+ * looks at a heap's figures locks hotplug out.  Outermost first:
+ *
+ *   ends_mutex       heaps in the lists stay; not for requests
+ *   cpus_read_lock()
+ *   clients_mutex    the making of heaps; what is in the list of clients
+ *
+ * So clients go under both, but may come while somebody with ends_mutex looks at the list.
+ */
+static DEFINE_MUTEX(ends_mutex);
 static DEFINE_MUTEX(clients_mutex);
 static LIST_HEAD(clients);
 static LIST_HEAD(orphans);
@@ -95,9 +106,9 @@ static noinline struct chaos_heap *client_open(struct chaos_client *client)
 		if (IS_ERR(heap)) {
 			heap = NULL;
 		} else {
-			list_add(&client->node, &clients);
 			/* Pairs with chaos_client_heap(): the heap before the pointer. */
 			smp_store_release(&client->heap, heap);
+			list_add_rcu(&client->node, &clients);
 		}
 	}
 	mutex_unlock(&clients_mutex);
@@ -141,9 +152,9 @@ static void heap_end(struct chaos_heap *heap)
 	orphan = kmalloc(sizeof(*orphan), GFP_KERNEL | __GFP_NOFAIL);
 	orphan->heap = heap;
 	__module_get(THIS_MODULE);
-	mutex_lock(&clients_mutex);
+	mutex_lock(&ends_mutex);
 	list_add(&orphan->node, &orphans);
-	mutex_unlock(&clients_mutex);
+	mutex_unlock(&ends_mutex);
 	schedule_delayed_work(&orphans_work, ORPHANS_PERIOD * HZ);
 }
 
@@ -153,7 +164,7 @@ static void orphans_look(struct work_struct *work)
 	struct orphan *orphan, *next;
 	size_t bytes;
 
-	mutex_lock(&clients_mutex);
+	mutex_lock(&ends_mutex);
 	list_for_each_entry_safe(orphan, next, &orphans, node) {
 		if (live_blocks(orphan->heap, &bytes))
 			continue;
@@ -164,7 +175,24 @@ static void orphans_look(struct work_struct *work)
 	}
 	if (!list_empty(&orphans))
 		schedule_delayed_work(&orphans_work, ORPHANS_PERIOD * HZ);
+	mutex_unlock(&ends_mutex);
+}
+
+/* Its heap is nobody's to be seen or asked any more: for the caller to end, or NULL. */
+static struct chaos_heap *client_unlink(struct chaos_client *client)
+{
+	struct chaos_heap *heap;
+
+	mutex_lock(&ends_mutex);
+	mutex_lock(&clients_mutex);
+	heap = client->heap;
+	if (heap) {
+		list_del(&client->node);
+		client->heap = NULL;
+	}
 	mutex_unlock(&clients_mutex);
+	mutex_unlock(&ends_mutex);
+	return heap;
 }
 
 /**
@@ -175,15 +203,8 @@ static void orphans_look(struct work_struct *work)
  */
 void chaos_client_close(struct chaos_client *client)
 {
-	struct chaos_heap *heap;
+	struct chaos_heap *heap = client_unlink(client);
 
-	mutex_lock(&clients_mutex);
-	heap = client->heap;
-	if (heap) {
-		list_del(&client->node);
-		client->heap = NULL;
-	}
-	mutex_unlock(&clients_mutex);
 	if (!heap)
 		return;
 	chaos_kfree_rcu_barrier();
@@ -642,14 +663,14 @@ static int clients_get(char *buffer, const struct kernel_param *kp)
 	struct chaos_client *client;
 	int len = 0;
 
-	mutex_lock(&clients_mutex);
-	list_for_each_entry(client, &clients, node) {
+	mutex_lock(&ends_mutex);
+	list_for_each_entry_rcu(client, &clients, node, lockdep_is_held(&ends_mutex)) {
 		chaos_heap_stats(client->heap, &stats);
 		len += sysfs_emit_at(buffer, len, "%s %s allocs %llu live %zu bytes %zu held %zu\n",
 				     stats.name, stats.allocator, stats.allocs,
 				     stats.live_blocks, stats.live_bytes, stats.held_bytes);
 	}
-	mutex_unlock(&clients_mutex);
+	mutex_unlock(&ends_mutex);
 	return len;
 }
 
