@@ -39,9 +39,10 @@ struct chaos_heap;
 
 /**
  * struct chaos_client - a module whose kmalloc family is on a heap
- * @heap: NULL before the first request that may sleep; set once
+ * @heap: NULL before the first request with GFP_KERNEL; set once
  * @owner: the module
  * @node: in the list of all clients that have a heap
+ * @pause: in jiffies, until when no heap is made because the last try has failed; or 0
  *
  * All of it is chaos_kmalloc.ko's.
  */
@@ -49,6 +50,7 @@ struct chaos_client {
 	struct chaos_heap *heap;
 	struct module *owner;
 	struct list_head node;
+	unsigned long pause;
 };
 
 #ifndef CHAOS_KMALLOC_CLIENT

@@ -111,6 +111,7 @@ size_t chaos_pool_limit(void)
 {
 	return totalram_pages() * PAGE_SIZE / 2;
 }
+EXPORT_SYMBOL_GPL(chaos_pool_limit);
 
 /* Bytes that the heap may still grow by. */
 static size_t chaos_room(const struct chaos_heap *heap)

@@ -96,7 +96,8 @@ static unsigned int object_align(unsigned int size, unsigned int align, slab_fla
  * @len: its bytes
  * @ctor: the constructor, or NULL
  *
- * A cache of a DMA zone, or with SLAB_RECLAIM_ACCOUNT, is the kernel's.
+ * A cache of a DMA zone, or with SLAB_RECLAIM_ACCOUNT, is the kernel's; and so is that of a
+ * client who gets no heap.
  *
  * Context: task; may sleep.
  * Return: the cache, or NULL
@@ -107,12 +108,11 @@ struct kmem_cache *chaos_cache_create_usercopy(struct chaos_client *client,
 					       unsigned int offset, unsigned int len,
 					       void (*ctor)(void *))
 {
-	struct chaos_cache *cache = NULL;
+	struct chaos_cache *cache;
 
-	if (flags & CACHE_KERNEL)
+	if (flags & CACHE_KERNEL || !chaos_client_heap(client, GFP_KERNEL))
 		return kmem_cache_create_usercopy(name, size, align, flags, offset, len, ctor);
-	if (chaos_client_heap(client, GFP_KERNEL))
-		cache = chaos_kmalloc(client, sizeof(*cache), GFP_KERNEL);
+	cache = chaos_kmalloc(client, sizeof(*cache), GFP_KERNEL);
 	if (!cache) {
 		if (flags & SLAB_PANIC)
 			panic("chaos_kmalloc: no memory for the cache %s\n", name);

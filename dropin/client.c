@@ -3,9 +3,10 @@
  * chaos_kmalloc: clients, which are modules that were built with chaos_kmalloc.h, and
  * the functions that it puts in place of kmalloc() and its like.
  *
- * Each client has a heap with its name, made by its first request that may sleep.  What
- * it asks for before, or with flags that no heap can honour, comes from the kernel.  That
- * is no loss of order: whoever frees, asks where a block is from.
+ * Each client has a heap with its name, made by its first request with GFP_KERNEL that is not
+ * kept from the file system or the block layer, nor made while memory is reclaimed.  What it
+ * asks for before, or with flags that no heap can honour, comes from the kernel.  That is no
+ * loss of order: whoever frees, asks where a block is from.
  *
  * When a client's module goes, so does its heap, unless blocks in it are live: those the
  * client may have handed to the kernel, as is its right with kmalloc()'s.  Such a heap is
@@ -13,6 +14,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/jiffies.h>
 #include <linux/log2.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -27,6 +29,7 @@
 
 #include "dropin.h"
 #include "engine.h"
+#include "grow.h"
 #include "heap.h"
 
 #define CLIENT_POOL	SZ_1M
@@ -87,40 +90,65 @@ static bool may_open(gfp_t gfp)
 	       !(current->flags & PF_MEMALLOC);
 }
 
-static noinline struct chaos_heap *client_open(struct chaos_client *client)
+/* After a heap could not be made, it is not tried again for so many seconds. */
+#define OPEN_PAUSE	10
+
+static bool is_pausing(const struct chaos_client *client)
+{
+	unsigned long until = READ_ONCE(client->pause);
+
+	return until && time_before(jiffies, until);
+}
+
+/* The client gets none, for now: what it asks for is the kernel's. */
+static void client_fails(struct chaos_client *client, struct chaos_heap *err)
+{
+	if (!client->pause)
+		pr_warn("%s gets no heap: %pe\n", module_name(client->owner), err);
+	/* 0 is no time. */
+	WRITE_ONCE(client->pause, (jiffies + OPEN_PAUSE * HZ) | 1);
+}
+
+static struct chaos_heap *client_make(struct chaos_client *client)
 {
 	struct chaos_heap_params params = {
 		.name = module_name(client->owner),
+		.allocator = allocator,
 		.pool_size = pool_size,
+		.max_size = max(max_size, pool_size),
 		.node = NUMA_NO_NODE,
 	};
+	struct chaos_heap *heap = chaos_heap_create(&params);
+
+	if (IS_ERR(heap)) {
+		client_fails(client, heap);
+		return NULL;
+	}
+	/* Pairs with chaos_client_heap(): the heap before the pointer. */
+	smp_store_release(&client->heap, heap);
+	list_add_rcu(&client->node, &clients);
+	return heap;
+}
+
+static noinline struct chaos_heap *client_open(struct chaos_client *client)
+{
 	struct chaos_heap *heap;
 
 	mutex_lock(&clients_mutex);
-	params.allocator = allocator;
-	params.max_size = max(max_size, pool_size);
 	heap = client->heap;
 	/* Who has no heap when it goes gets none: nobody would end it. */
-	if (!heap && client->owner->state != MODULE_STATE_GOING) {
-		heap = chaos_heap_create(&params);
-		if (IS_ERR(heap)) {
-			heap = NULL;
-		} else {
-			/* Pairs with chaos_client_heap(): the heap before the pointer. */
-			smp_store_release(&client->heap, heap);
-			list_add_rcu(&client->node, &clients);
-		}
-	}
+	if (!heap && client->owner->state != MODULE_STATE_GOING && !is_pausing(client))
+		heap = client_make(client);
 	mutex_unlock(&clients_mutex);
 	return heap;
 }
 
 struct chaos_heap *chaos_client_heap(struct chaos_client *client, gfp_t gfp)
 {
-	/* Pairs with client_open(). */
+	/* Pairs with client_make(). */
 	struct chaos_heap *heap = smp_load_acquire(&client->heap);
 
-	if (unlikely(!heap) && may_open(gfp))
+	if (unlikely(!heap) && may_open(gfp) && !is_pausing(client))
 		heap = client_open(client);
 	return heap;
 }
@@ -681,12 +709,17 @@ static const struct kernel_param_ops clients_ops = {
 module_param_cb(clients, &clients_ops, NULL, 0400);
 MODULE_PARM_DESC(clients, "to be read: the clients, and what they have");
 
-static int __init chaos_kmalloc_init(void)
+/* As chaos_alloc does it: a client learns of nothing. */
+static int __init check_params(void)
 {
-	int err;
-
-	if (pool_size < SZ_64K) {
-		pr_err("pool_size=%zu is out of range: at least 64K is valid\n", pool_size);
+	if (pool_size < SZ_64K || pool_size > chaos_pool_limit()) {
+		pr_err("pool_size=%zu is out of range: %u (64K) to %zu (half of the memory) are valid\n",
+		       pool_size, SZ_64K, chaos_pool_limit());
+		return -EINVAL;
+	}
+	if (max_size > CHAOS_SIZE_MAX) {
+		pr_err("max_size=%zu is out of range: up to %zu is valid\n", max_size,
+		       CHAOS_SIZE_MAX);
 		return -EINVAL;
 	}
 	if (allocator && strcmp(allocator, "mimalloc") && strcmp(allocator, "tlsf") &&
@@ -694,6 +727,16 @@ static int __init chaos_kmalloc_init(void)
 		pr_err("allocator=%s is unknown: mimalloc, tlsf and evl are valid\n", allocator);
 		return -EINVAL;
 	}
+	return 0;
+}
+
+static int __init chaos_kmalloc_init(void)
+{
+	int err;
+
+	err = check_params();
+	if (err)
+		return err;
 	err = chaos_kfree_rcu_start();
 	if (err)
 		return err;
