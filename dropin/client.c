@@ -20,6 +20,7 @@
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/rculist.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sizes.h>
@@ -163,6 +164,16 @@ static size_t live_blocks(struct chaos_heap *heap, size_t *bytes)
 }
 
 /*
+ * Of a heap without a live block.  But whoever has freed the last one may still be about it:
+ * that is an RCU section, see chaos_kfree().
+ */
+static void heap_destroy(struct chaos_heap *heap)
+{
+	synchronize_rcu();
+	chaos_heap_destroy(heap);
+}
+
+/*
  * Free the heap of a client that has gone, or remember it.  Then this module has to stay:
  * if the kernel frees one of these blocks, it is caught.
  */
@@ -172,7 +183,7 @@ static void heap_end(struct chaos_heap *heap)
 	struct orphan *orphan;
 
 	if (!blocks) {
-		chaos_heap_destroy(heap);
+		heap_destroy(heap);
 		return;
 	}
 	pr_warn("%s has gone and left %zu blocks of %zu bytes, which stay\n", heap->name,
@@ -197,7 +208,7 @@ static void orphans_look(struct work_struct *work)
 		if (live_blocks(orphan->heap, &bytes))
 			continue;
 		list_del(&orphan->node);
-		chaos_heap_destroy(orphan->heap);
+		heap_destroy(orphan->heap);
 		kfree(orphan);
 		module_put(THIS_MODULE);
 	}
@@ -440,7 +451,7 @@ static void *move_block(struct chaos_heap *heap, const void *p, size_t size, gfp
 		new = kv ? kvmalloc(size, gfp) : kmalloc(size, gfp);
 	if (new) {
 		memcpy(new, p, min(old, size));
-		chaos_heap_free(heap, p);
+		chaos_kfree(p);
 	}
 	return new;
 }
@@ -451,7 +462,7 @@ static void *resize_block(struct chaos_heap *heap, const void *p, size_t size, g
 	void *new;
 
 	if (!size) {
-		chaos_heap_free(heap, p);
+		chaos_kfree(p);
 		return ZERO_SIZE_PTR;
 	}
 	if (is_kernels(heap, gfp))
@@ -549,10 +560,16 @@ void chaos_kfree(const void *p)
 
 	if (ZERO_OR_NULL_PTR(p))
 		return;
+	/*
+	 * If it is the last block of a client that has gone, so may the heap, with us in it
+	 * still: see heap_destroy().
+	 */
+	rcu_read_lock();
 	heap = chaos_heap_of(p);
 	if (likely(heap))
 		chaos_heap_free(heap, p);
-	else
+	rcu_read_unlock();
+	if (unlikely(!heap))
 		kfree(p);
 }
 EXPORT_SYMBOL_GPL(chaos_kfree);
