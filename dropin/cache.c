@@ -200,7 +200,9 @@ EXPORT_SYMBOL_GPL(chaos_cache_alloc);
  * @lru: what the object is going to be in
  * @gfp: as for kmem_cache_alloc()
  *
- * The object is the kernel's, see CACHE_KERNEL.
+ * The object is the kernel's, see CACHE_KERNEL.  It is no memory cgroup's, as little as the
+ * others: the list has no place for those of a cgroup unless kmem_cache_alloc_lru() itself
+ * has made it.
  *
  * Context: as kmem_cache_alloc().
  * Return: an object, or NULL
@@ -211,7 +213,8 @@ void *chaos_cache_alloc_lru(struct kmem_cache *cache, struct list_lru *lru, gfp_
 
 	if (!ours)
 		return kmem_cache_alloc_lru(cache, lru, gfp);
-	return construct(ours, chaos_kernel_alloc(object_size(ours), ours->align, gfp));
+	return construct(ours, chaos_kernel_alloc(object_size(ours), ours->align,
+						  gfp & ~__GFP_ACCOUNT));
 }
 EXPORT_SYMBOL_GPL(chaos_cache_alloc_lru);
 
@@ -277,8 +280,9 @@ int chaos_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n, void *
 {
 	size_t i;
 
+	/* Which says how many, or whether. */
 	if (!our_cache(cache))
-		return kmem_cache_alloc_bulk(cache, gfp, n, p);
+		return kmem_cache_alloc_bulk(cache, gfp, n, p) ? n : 0;
 	for (i = 0; i < n; i++) {
 		p[i] = chaos_cache_alloc(cache, gfp);
 		if (!p[i]) {
