@@ -7,9 +7,9 @@
  *	ccflags-y += -include, and the path of it
  *
  * and no line of it has to change.  The module gets a heap with its name at its first
- * request, which goes when the module does.  What the kernel's allocators have given is
- * recognised when it is freed here, and goes back to them, and so is what another
- * module's heap has given.  What the kernel itself frees of this module's blocks, is
+ * request with GFP_KERNEL, which goes when the module does.  What the kernel's allocators
+ * have given is recognised when it is freed here, and goes back to them, and so is what
+ * another module's heap has given.  What the kernel itself frees of this module's blocks, is
  * recognised by chaos_kmalloc.ko, which looks at the kernel's kfree() for that.
  *
  * See Documentation/dropin.rst for what is replaced, and for what cannot be: memory for
@@ -138,18 +138,26 @@ DEFINE_FREE(chaos_kfree_sensitive, void *, if (!IS_ERR_OR_NULL(_T)) chaos_kfree_
 #define __free_kvfree_atomic	__free_chaos_kvfree_atomic
 #define __free_kfree_sensitive	__free_chaos_kfree_sensitive
 
+/*
+ * A name that the kernel does not have may be one of the module's own functions, and is left
+ * alone.  Of names that are no macros, it is told by one that came with them or later: what
+ * allocates may then stay the kernel's; or earlier: what frees must not.
+ */
+
 /* -- Freed: without arguments, since functions to free with are passed around -- */
 
 #undef kfree
 #define kfree			chaos_kfree
 #undef kfree_sensitive
 #define kfree_sensitive		chaos_kfree_sensitive
-#undef kfree_nolock
-#define kfree_nolock		chaos_kfree_nolock
 #undef kvfree
 #define kvfree			chaos_kvfree
+#ifdef kmalloc_nolock
+#undef kfree_nolock
+#define kfree_nolock		chaos_kfree_nolock
 #undef kvfree_atomic
 #define kvfree_atomic		chaos_kvfree_atomic
+#endif
 #undef kvfree_sensitive
 #define kvfree_sensitive	chaos_kvfree_sensitive
 #undef kfree_const
@@ -177,11 +185,15 @@ do {										\
 #define kfree_rcu_mightsleep(p)	__chaos_kfree_rcu1(p)
 #undef kvfree_rcu_mightsleep
 #define kvfree_rcu_mightsleep(p) __chaos_kfree_rcu1(p)
+#ifdef kmem_cache_create
 #undef kvfree_rcu_barrier
 #define kvfree_rcu_barrier	chaos_kvfree_rcu_barrier
+#endif
+#ifdef kmalloc_nolock
 #undef kvfree_rcu_barrier_on_cache
 #define kvfree_rcu_barrier_on_cache(cache)					\
 	((void)(cache), chaos_kvfree_rcu_barrier())
+#endif
 
 /* -- Allocated: a node is a wish, and the heap has its own -- */
 
@@ -219,12 +231,14 @@ do {										\
 	chaos_krealloc_array(CHAOS_KMALLOC_CLIENT, p, n, size, gfp)
 
 /* The alignment that may be asked for is what there is anyway. */
+#ifdef krealloc_node_align
 #undef krealloc_node
 #define krealloc_node(p, size, gfp, node)					\
 	((void)(node), krealloc(p, size, gfp))
 #undef krealloc_node_align
 #define krealloc_node_align(p, size, align, gfp, node)				\
 	((void)(align), krealloc_node(p, size, gfp, node))
+#endif
 
 #undef kvmalloc
 #define kvmalloc(size, gfp)	chaos_kvmalloc(CHAOS_KMALLOC_CLIENT, size, gfp)
@@ -236,20 +250,26 @@ do {										\
 #undef kvzalloc_node
 #define kvzalloc_node(size, gfp, node)						\
 	((void)(node), kvzalloc(size, gfp))
+#ifdef kvmalloc_node_align
 #undef kvmalloc_node_align
 #define kvmalloc_node_align(size, align, gfp, node)				\
 	((void)(align), kvmalloc_node(size, gfp, node))
+#endif
 #undef kvmalloc_array
 #define kvmalloc_array(n, size, gfp)						\
 	chaos_kvmalloc_array(CHAOS_KMALLOC_CLIENT, n, size, gfp)
 #undef kvcalloc
 #define kvcalloc(n, size, gfp)	kvmalloc_array(n, size, (gfp) | __GFP_ZERO)
+#ifdef kvmalloc_array_node
 #undef kvmalloc_array_node
 #define kvmalloc_array_node(n, size, gfp, node)					\
 	((void)(node), kvmalloc_array(n, size, gfp))
+#endif
+#ifdef kvcalloc_node
 #undef kvcalloc_node
 #define kvcalloc_node(n, size, gfp, node)					\
 	((void)(node), kvcalloc(n, size, gfp))
+#endif
 
 /* It has lost an argument: the old size, which a heap knows. */
 #define __chaos_kvrealloc3(p, size, gfp)					\
@@ -259,12 +279,14 @@ do {										\
 #undef kvrealloc
 #define kvrealloc(...)								\
 	CONCATENATE(__chaos_kvrealloc, COUNT_ARGS(__VA_ARGS__))(__VA_ARGS__)
+#ifdef kvrealloc_node_align
 #undef kvrealloc_node
 #define kvrealloc_node(p, size, gfp, node)					\
 	((void)(node), kvrealloc(p, size, gfp))
 #undef kvrealloc_node_align
 #define kvrealloc_node_align(p, size, align, gfp, node)				\
 	((void)(align), kvrealloc_node(p, size, gfp, node))
+#endif
 
 /* -- Copied -- */
 
@@ -274,10 +296,12 @@ do {										\
 #define kstrndup(s, max, gfp)	chaos_kstrndup(CHAOS_KMALLOC_CLIENT, s, max, gfp)
 #undef kmemdup
 #define kmemdup(src, len, gfp)	chaos_kmemdup(CHAOS_KMALLOC_CLIENT, src, len, gfp)
+#ifdef alloc_hooks
 #undef kmemdup_array
 #define kmemdup_array(src, n, size, gfp)	kmemdup(src, size_mul(n, size), gfp)
 #undef kvmemdup
 #define kvmemdup(src, len, gfp)	chaos_kvmemdup(CHAOS_KMALLOC_CLIENT, src, len, gfp)
+#endif
 #undef kmemdup_nul
 #define kmemdup_nul(s, len, gfp)						\
 	chaos_kmemdup_nul(CHAOS_KMALLOC_CLIENT, s, len, gfp)
@@ -287,8 +311,9 @@ do {										\
 #define kvasprintf(gfp, fmt, args)						\
 	chaos_kvasprintf(CHAOS_KMALLOC_CLIENT, gfp, fmt, args)
 
-/* -- The same, where who is charged for it is said by the caller: since 6.10 -- */
+/* -- The same, where who is charged for it is said by the caller -- */
 
+#ifdef alloc_hooks
 #undef kmalloc_noprof
 #define kmalloc_noprof(size, gfp)		kmalloc(size, gfp)
 #undef kzalloc_noprof
@@ -318,10 +343,10 @@ do {										\
 #define kvcalloc_noprof(n, size, gfp)		kvcalloc(n, size, gfp)
 #undef kvmalloc_array_node_noprof
 #define kvmalloc_array_node_noprof(n, size, gfp, node)				\
-	kvmalloc_array_node(n, size, gfp, node)
+	((void)(node), kvmalloc_array(n, size, gfp))
 #undef kvcalloc_node_noprof
 #define kvcalloc_node_noprof(n, size, gfp, node)				\
-	kvcalloc_node(n, size, gfp, node)
+	((void)(node), kvcalloc(n, size, gfp))
 #undef kvrealloc_noprof
 #define kvrealloc_noprof(...)			kvrealloc(__VA_ARGS__)
 #undef kmemdup_noprof
@@ -334,6 +359,7 @@ do {										\
 #define kmem_cache_alloc_node_noprof		chaos_cache_alloc_node
 #undef kmem_cache_alloc_bulk_noprof
 #define kmem_cache_alloc_bulk_noprof		chaos_cache_alloc_bulk
+#endif
 
 /* -- Caches -- */
 
