@@ -285,6 +285,15 @@ static inline rcu_callback_t chaos_kvfree_rcu_arg(struct rcu_head *head, void *p
 }
 #endif
 
+/* To a list_lru, by the address of what is in an object of a cache; renamed in 6.8. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#define chaos_list_lru_add(lru, item)		list_lru_add_obj(lru, item)
+#define chaos_list_lru_del(lru, item)		list_lru_del_obj(lru, item)
+#else
+#define chaos_list_lru_add(lru, item)		list_lru_add(lru, item)
+#define chaos_list_lru_del(lru, item)		list_lru_del(lru, item)
+#endif
+
 /*
  * How ftrace lets a function be replaced.  All registers are saved for that, or, where
  * the architecture can, the arguments: since 6.2, these have accessors.
