@@ -118,6 +118,46 @@ watch_all()
 	watcher=$!
 }
 
+# --- clients of chaos_kmalloc.ko ----------------------------------------------------
+
+CLIENTS=/sys/module/chaos_kmalloc/parameters/clients
+
+unload()
+{
+	rmmod "$1" || fail "rmmod $1 failed"
+}
+
+# on_heap MODULE ALLOCS: whether it has made so many allocations at least, from this engine
+on_heap()
+{
+	line=$(grep "^$1 $engine " "$CLIENTS") || fail "$1 has no heap of $engine" || return
+	allocs=${line#* allocs }
+	[ "${allocs%% *}" -ge "$2" ] || fail "of $1: $line" || return
+	log "# $line"
+}
+
+# with_clients ALLOCATOR COMMAND CLEAN: between loading chaos_kmalloc.ko for this engine and
+# removing it, when nothing is left in any heap. CLEAN is called also after a failure, so
+# that the next ones can begin.
+with_clients()
+{
+	engine=$1
+	mark=$(log_mark)
+	insmod /modules/chaos_alloc.ko || fail "chaos_alloc.ko does not load" || return
+	# As much as tests ask for at once that may not sleep, and so cannot grow a heap.
+	insmod /modules/chaos_kmalloc.ko allocator="$engine" pool_size=8M ||
+		fail "chaos_kmalloc.ko does not load" || return
+	ok=0
+	"$2" || ok=1
+	"$3" 2>/dev/null
+	unload chaos_kmalloc || ok=1
+	unload chaos_alloc || ok=1
+	said=$(log_since "$mark" | grep -E 'chaos_(kmalloc|alloc): ' |
+		grep -vE ': (default heap|loading out-of-tree|module verification)')
+	[ -z "$said" ] || fail "$said" || ok=1
+	return "$ok"
+}
+
 # --- CPUs ---------------------------------------------------------------------
 
 # Linux 6.12 counts the scheduler's fair server as a task: if the server runs
