@@ -3,8 +3,11 @@
  * Suite chaos_dropin: the kmalloc family as chaos_kmalloc.h has it, on each engine.  From
  * where that is included on, the names of that family are the client's.
  */
+#include <linux/atomic.h>
 #include <linux/completion.h>
+#include <linux/cpuhotplug.h>
 #include <linux/delay.h>
+#include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/mempool.h>
 #include <linux/module.h>
@@ -15,6 +18,11 @@
 #include "common.h"
 #include "dropin_kernel.h"
 #include "../dropin/client.h"
+
+/* Then it takes a struct kmem_cache_args as well. */
+#ifdef kmem_cache_create
+#define DROPIN_CACHE_ARGS
+#endif
 
 #include "chaos_kmalloc.h"
 
@@ -90,28 +98,131 @@ static void heap_made(struct kunit *test)
 	kfree(p[0]);
 }
 
+/**
+ * struct meeting - threads that make their first request at once
+ * @coming: how many are not there yet
+ * @end: when not to wait for them any longer
+ * @p: what each gets
+ */
+struct meeting {
+	atomic_t coming;
+	unsigned long end;
+	void *p[4];
+};
+
 static void make_one(struct chaos_test_thread *self)
 {
-	*(void **)self->arg = kmalloc(64, GFP_KERNEL);
+	struct meeting *m = self->arg;
+
+	atomic_dec(&m->coming);
+	/* Those who run then all find that there is no heap. */
+	while (atomic_read(&m->coming) && time_before(jiffies, m->end))
+		cond_resched();
+	m->p[self->nr] = kmalloc(64, GFP_KERNEL);
 }
 
-/* By one of several who want it at once. */
+/* By one of several who want it at once; again, since it may be over before others look. */
 static void heap_made_once(struct kunit *test)
 {
 	struct chaos_test_thread *threads = chaos_test_buf(test, 4, sizeof(*threads));
-	void *p[4] = {};
-	unsigned int i;
+	struct meeting *m = chaos_test_buf(test, 1, sizeof(*m));
+	unsigned int i, round;
 
-	for (i = 0; i < 4; i++) {
-		threads[i].fn = make_one;
-		threads[i].arg = &p[i];
-		threads[i].cpu = -1;
+	for (round = 0; round < 10; round++) {
+		atomic_set(&m->coming, 4);
+		m->end = jiffies + 5 * HZ;
+		for (i = 0; i < 4; i++) {
+			memset(&threads[i], 0, sizeof(threads[i]));
+			threads[i].fn = make_one;
+			threads[i].arg = m;
+			threads[i].cpu = -1;
+		}
+		KUNIT_ASSERT_EQ(test, chaos_test_run(threads, 4), 0);
+		for (i = 0; i < 4; i++) {
+			KUNIT_EXPECT_TRUE(test, is_ours(m->p[i]));
+			kfree(m->p[i]);
+		}
+		chaos_client_close(client);
 	}
-	KUNIT_ASSERT_EQ(test, chaos_test_run(threads, 4), 0);
-	for (i = 0; i < 4; i++) {
-		KUNIT_EXPECT_TRUE(test, is_ours(p[i]));
-		kfree(p[i]);
-	}
+}
+
+/* One that cannot be made is not tried at each request, and breaks nothing. */
+static void heap_fails(struct kunit *test)
+{
+	struct chaos_client poor = { .owner = THIS_MODULE };
+	struct kmem_cache *cache;
+	struct kmsg_dump_iter log;
+	void *p[2];
+
+	chaos_client_set("none", DROPIN_MAX);
+	chaos_test_log_start(&log);
+	p[0] = chaos_kmalloc(&poor, 100, GFP_KERNEL);
+	cache = chaos_cache_create(&poor, "dropin_poor", 100, 0, 0, NULL);
+	chaos_client_set(chaos_test_engine(test)->name, DROPIN_MAX);
+	p[1] = chaos_kmalloc(&poor, 100, GFP_KERNEL);
+	KUNIT_EXPECT_NULL(test, poor.heap);
+	if (IS_ENABLED(CONFIG_PRINTK))
+		KUNIT_EXPECT_EQ(test, chaos_test_log_lines(&log, "gets no heap: "), 1);
+	KUNIT_EXPECT_NOT_NULL(test, p[0]);
+	KUNIT_EXPECT_NOT_NULL(test, p[1]);
+	kfree(p[0]);
+	kfree(p[1]);
+
+	KUNIT_ASSERT_NOT_NULL(test, cache);
+	p[0] = kmem_cache_alloc(cache, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p[0]);
+	KUNIT_EXPECT_NULL(test, chaos_heap_of(p[0]));
+	kmem_cache_free(cache, p[0]);
+	kmem_cache_destroy(cache);
+
+	/* As if some seconds had passed */
+	poor.pause = jiffies - 1 ?: -1UL;
+	p[0] = chaos_kmalloc(&poor, 100, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, poor.heap);
+	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_of(p[0]), poor.heap);
+	kfree(p[0]);
+	chaos_client_close(&poor);
+}
+
+static int plugged(unsigned int cpu)
+{
+	kfree(kmalloc(100, GFP_KERNEL));
+	return 0;
+}
+
+/* What the parameter that tells of clients says of us */
+static const char *read_clients(struct kunit *test, char *text, size_t size)
+{
+	struct file *file = filp_open("/sys/module/chaos_kmalloc/parameters/clients", O_RDONLY, 0);
+	loff_t at = 0;
+	ssize_t n;
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	n = kernel_read(file, text, size - 1, &at);
+	filp_close(file, NULL);
+	KUNIT_ASSERT_GE(test, n, 0);
+	text[n] = '\0';
+	return strstr(text, KBUILD_MODNAME " ");
+}
+
+/*
+ * The first request comes from a CPU hotplug callback: so who looks at clients' figures, which
+ * locks hotplug out, must not keep anybody from making a heap.  Lockdep would tell.
+ */
+static void heap_of_hotplug(struct kunit *test)
+{
+	const char *engine = chaos_test_engine(test)->name;
+	char *text = chaos_test_buf(test, 1, PAGE_SIZE), line[80];
+	int state = cpuhp_setup_state(CPUHP_BP_PREPARE_DYN, "chaos:dropin", plugged, NULL);
+
+	KUNIT_ASSERT_GT(test, state, 0);
+	cpuhp_remove_state_nocalls(state);
+	KUNIT_ASSERT_NOT_NULL(test, client->heap);
+	snprintf(line, sizeof(line), "%s %s allocs ", KBUILD_MODNAME, engine);
+	KUNIT_EXPECT_NOT_NULL(test, read_clients(test, text, PAGE_SIZE));
+	KUNIT_EXPECT_NOT_NULL(test, strstr(text, line));
+	chaos_client_close(client);
+	KUNIT_EXPECT_NULL(test, read_clients(test, text, PAGE_SIZE));
 }
 
 #define FULL_BLOCK	60000
@@ -296,6 +407,88 @@ static void zeroed(struct kunit *test)
 	kfree(p[0]);
 }
 
+/* 100 bytes, which are the client's; they go dirty. */
+static void check_given(struct kunit *test, void *p, bool zeroes, const char *how)
+{
+	KUNIT_EXPECT_TRUE_MSG(test, is_ours(p), "%s", how);
+	KUNIT_EXPECT_TRUE_MSG(test, !zeroes || chaos_test_zeroed(p, 100), "%s", how);
+	if (p)
+		memset(p, 0xff, 100);
+	kvfree(p);
+}
+
+#define GIVES(how)		check_given(test, how, false, #how)
+#define GIVES_ZEROES(how)	check_given(test, how, true, #how)
+
+/* Names that no other case has */
+static void names(struct kunit *test)
+{
+	kfree(first(test));
+	GIVES(kmalloc_track_caller(100, GFP_KERNEL));
+	GIVES(kmalloc_node_track_caller(100, GFP_KERNEL, 0));
+	GIVES(kmalloc_array_node(20, 5, GFP_KERNEL, 0));
+	GIVES(kvmalloc_node(100, GFP_KERNEL, 0));
+	GIVES_ZEROES(kvzalloc_node(100, GFP_KERNEL, 0));
+#ifdef kvmalloc_array_node
+	GIVES(kvmalloc_array_node(20, 5, GFP_KERNEL, 0));
+#endif
+#ifdef kvcalloc_node
+	GIVES_ZEROES(kvcalloc_node(20, 5, GFP_KERNEL, 0));
+#endif
+	/* With the old size, or without */
+	GIVES(kvrealloc(kmalloc(10, GFP_KERNEL), 100, GFP_KERNEL));
+	GIVES(kvrealloc(kmalloc(10, GFP_KERNEL), 10, 100, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
+#ifdef alloc_hooks
+/* Those that kernels have had since allocations are profiled */
+static void names_noprof(struct kunit *test)
+{
+	char text[100] = "";
+
+	kfree(first(test));
+	GIVES(kmalloc_noprof(100, GFP_KERNEL));
+	GIVES_ZEROES(kzalloc_noprof(100, GFP_KERNEL));
+	GIVES(kmalloc_node_noprof(100, GFP_KERNEL, 0));
+	GIVES(kmalloc_array_noprof(20, 5, GFP_KERNEL));
+	GIVES_ZEROES(kcalloc_noprof(20, 5, GFP_KERNEL));
+	GIVES(kmalloc_array_node_noprof(20, 5, GFP_KERNEL, 0));
+	GIVES(krealloc_noprof(NULL, 100, GFP_KERNEL));
+	GIVES(krealloc_array_noprof(NULL, 20, 5, GFP_KERNEL));
+	GIVES(kvmalloc_noprof(100, GFP_KERNEL));
+	GIVES_ZEROES(kvzalloc_noprof(100, GFP_KERNEL));
+	GIVES(kvmalloc_node_noprof(100, GFP_KERNEL, 0));
+	GIVES(kvmalloc_array_noprof(20, 5, GFP_KERNEL));
+	GIVES_ZEROES(kvcalloc_noprof(20, 5, GFP_KERNEL));
+	GIVES(kvmalloc_array_node_noprof(20, 5, GFP_KERNEL, 0));
+	GIVES_ZEROES(kvcalloc_node_noprof(20, 5, GFP_KERNEL, 0));
+	GIVES(kvrealloc_noprof(NULL, 100, GFP_KERNEL));
+	GIVES_ZEROES(kmemdup_noprof(text, sizeof(text), GFP_KERNEL));
+	GIVES_ZEROES(kvmemdup(text, sizeof(text), GFP_KERNEL));
+	GIVES_ZEROES(kmemdup_array(text, 20, 5, GFP_KERNEL));
+	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
+static void caches_noprof(struct kunit *test)
+{
+	struct kmem_cache *cache = kmem_cache_create("noprof", 100, 0, 0, NULL);
+	void *p[2];
+
+	KUNIT_ASSERT_NOT_NULL(test, cache);
+	GIVES(kmem_cache_alloc_noprof(cache, GFP_KERNEL));
+	GIVES(kmem_cache_alloc_node_noprof(cache, GFP_KERNEL, 0));
+	KUNIT_EXPECT_EQ(test, kmem_cache_alloc_bulk_noprof(cache, GFP_KERNEL, 2, p), 2);
+	GIVES(p[0]);
+	GIVES(p[1]);
+	p[0] = kmem_cache_alloc_lru_noprof(cache, NULL, GFP_KERNEL);
+	KUNIT_EXPECT_NOT_NULL(test, p[0]);
+	KUNIT_EXPECT_NULL(test, chaos_heap_of(p[0]));
+	kmem_cache_free(cache, p[0]);
+	kmem_cache_destroy(cache);
+}
+#endif
+
 static void arrays(struct kunit *test)
 {
 	size_t huge = SIZE_MAX / 8 + 2;
@@ -307,7 +500,9 @@ static void arrays(struct kunit *test)
 	KUNIT_EXPECT_NULL(test, kcalloc(8, huge, GFP_KERNEL));
 	KUNIT_EXPECT_NULL(test, kvmalloc_array(huge, 8, GFP_KERNEL));
 	KUNIT_EXPECT_NULL(test, krealloc_array(p, huge, 8, GFP_KERNEL));
+#ifdef kmemdup_array
 	KUNIT_EXPECT_NULL(test, kmemdup_array(p, huge, 8, GFP_KERNEL | __GFP_NOWARN));
+#endif
 	chaos_test_fill(p, 63, 3);
 	p = krealloc_array(p, 100, 9, GFP_KERNEL);
 	KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, 63, 3));
@@ -336,6 +531,7 @@ static void reallocated(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, live(), 0);
 }
 
+#ifdef krealloc_node_align
 /* Names that not all kernels have */
 static void named_since(struct kunit *test)
 {
@@ -354,8 +550,12 @@ static void named_since(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, is_ours(p));
 	KUNIT_EXPECT_TRUE(test, chaos_test_filled(p, 4000, 4));
 	kfree_nolock(p);
+	p = kvmalloc(100, GFP_KERNEL);
+	KUNIT_EXPECT_TRUE(test, is_ours(p));
+	kvfree_atomic(p);
 	KUNIT_EXPECT_EQ(test, live(), 0);
 }
+#endif
 
 #ifdef kmalloc_obj
 struct counted {
@@ -419,7 +619,7 @@ static void free_foreign(struct kunit *test)
 {
 	typedef void (*free_fn)(const void *);
 	static const free_fn fn[] = {
-		kfree, kvfree, kvfree_atomic, kfree_sensitive, kfree_const,
+		kfree, kvfree, chaos_kvfree_atomic, kfree_sensitive, kfree_const,
 	};
 	struct chaos_heap *other = chaos_test_heap(test, SZ_1M, 0);
 	size_t i;
@@ -440,6 +640,14 @@ static void free_foreign(struct kunit *test)
 	}
 }
 
+static void free_bulk(struct kunit *test)
+{
+	void *p[] = { first(test), dropin_kernel_kmalloc(100), kmalloc(1, GFP_KERNEL) };
+
+	kfree_bulk(ARRAY_SIZE(p), p);
+	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
 static void scoped(struct kunit *test)
 {
 	{
@@ -454,6 +662,13 @@ static void scoped(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, live(), 0);
 }
 
+/* Is what was at @p overwritten?  Heaps are the owner's to read; the first words may be a link. */
+static bool is_wiped(const void *p)
+{
+	return IS_ENABLED(CONFIG_KASAN) ||
+	       !chaos_test_filled(p + 16, 400, 0x5a5a5a5a5a5a5a5aULL);
+}
+
 /* All of it is zero before anybody else may have it; at level 2, poison. */
 static void sensitive(struct kunit *test)
 {
@@ -461,27 +676,41 @@ static void sensitive(struct kunit *test)
 
 	memset(p, 0x5a, 500);
 	kfree_sensitive(p);
-	/* Heaps are the owner's to read; the first words may be a link. */
-	if (!IS_ENABLED(CONFIG_KASAN))
-		KUNIT_EXPECT_FALSE(test, chaos_test_filled(p + 16, 400, 0x5a5a5a5a5a5a5a5aULL));
+	KUNIT_EXPECT_TRUE(test, is_wiped(p));
+	p = kvmalloc(500, GFP_KERNEL);
+	memset(p, 0x5a, 500);
+	kvfree_sensitive(p, 500);
+	KUNIT_EXPECT_TRUE(test, is_wiped(p));
 	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
+static __printf(1, 2) char *printed(const char *fmt, ...)
+{
+	va_list args;
+	char *text;
+
+	va_start(args, fmt);
+	text = kvasprintf(GFP_KERNEL, fmt, args);
+	va_end(args);
+	return text;
 }
 
 static void copies(struct kunit *test)
 {
 	static const char text[] = "a text of 26 bytes, no more";
-	void *p[8];
+	void *p[9];
 	int i;
 
 	p[0] = kstrdup(text, GFP_KERNEL);
 	p[1] = kstrndup(text, 6, GFP_KERNEL);
 	p[2] = kmemdup(text, sizeof(text), GFP_KERNEL);
 	p[3] = kmemdup_nul(text, 6, GFP_KERNEL);
-	p[4] = kvmemdup(text, sizeof(text), GFP_KERNEL);
+	p[4] = chaos_kvmemdup(client, text, sizeof(text), GFP_KERNEL);
 	p[5] = kasprintf(GFP_KERNEL, "%s of %d", "a text", 26);
-	p[6] = kmemdup_array(text, 2, 6, GFP_KERNEL);
+	p[6] = kmemdup(text, 12, GFP_KERNEL);
 	p[7] = kstrndup(text, 1000, GFP_KERNEL);
-	for (i = 0; i < 8; i++)
+	p[8] = printed("%d %s %d", 1, "text of", 26);
+	for (i = 0; i < 9; i++)
 		KUNIT_ASSERT_TRUE(test, is_ours(p[i]));
 	KUNIT_EXPECT_STREQ(test, p[0], text);
 	KUNIT_EXPECT_STREQ(test, p[1], "a text");
@@ -491,8 +720,9 @@ static void copies(struct kunit *test)
 	KUNIT_EXPECT_STREQ(test, p[5], "a text of 26");
 	KUNIT_EXPECT_EQ(test, memcmp(p[6], text, 12), 0);
 	KUNIT_EXPECT_STREQ(test, p[7], text);
+	KUNIT_EXPECT_STREQ(test, p[8], "1 text of 26");
 	KUNIT_EXPECT_NULL(test, kstrdup(NULL, GFP_KERNEL));
-	for (i = 0; i < 8; i++)
+	for (i = 0; i < 9; i++)
 		kfree(p[i]);
 }
 
@@ -536,6 +766,39 @@ static void caches(struct kunit *test)
 	kmem_cache_free_bulk(cache, 20, (void **)t);
 	KUNIT_EXPECT_EQ(test, kmem_cache_shrink(cache), 0);
 	kmem_cache_destroy(cache);
+}
+
+/* Each way to describe a cache */
+static void caches_made(struct kunit *test)
+{
+#ifdef DROPIN_CACHE_ARGS
+	struct kmem_cache_args args = { .align = 128, .ctor = construct };
+#endif
+	struct kmem_cache *cache[] = {
+		kmem_cache_create_usercopy("usercopy", sizeof(struct thing), 128, 0, 8, 100,
+					   construct),
+#ifdef DROPIN_CACHE_ARGS
+		kmem_cache_create("args", sizeof(struct thing), &args, 0),
+		kmem_cache_create("no_args", sizeof(struct thing), NULL, 0),
+#endif
+		KMEM_CACHE_USERCOPY(thing, 0, rest),
+	};
+	struct thing *t;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cache); i++) {
+		KUNIT_ASSERT_TRUE(test, is_ours(cache[i]));
+		KUNIT_EXPECT_EQ(test, kmem_cache_size(cache[i]), sizeof(struct thing));
+		t = kmem_cache_alloc_node(cache[i], GFP_KERNEL, 0);
+		KUNIT_EXPECT_TRUE(test, is_ours(t));
+		/* The first half of them want that. */
+		if (i < ARRAY_SIZE(cache) / 2) {
+			KUNIT_EXPECT_TRUE(test, IS_ALIGNED((unsigned long)t, 128));
+			KUNIT_EXPECT_EQ(test, t->made, 0x1234);
+		}
+		kmem_cache_free(cache[i], t);
+		kmem_cache_destroy(cache[i]);
+	}
 }
 
 static void caches_zeroed(struct kunit *test)
@@ -610,14 +873,11 @@ static void typesafe(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, live(), 0);
 }
 
-static void mempools(struct kunit *test)
+static void use_pool(struct kunit *test, mempool_t *pool)
 {
-	struct kmem_cache *cache = kmem_cache_create("pooled", 200, 0, 0, NULL);
-	mempool_t *pool = mempool_create_slab_pool(4, cache);
 	void *p[6];
 	int i;
 
-	KUNIT_ASSERT_NOT_NULL(test, pool);
 	KUNIT_EXPECT_EQ(test, live(), 5);
 	for (i = 0; i < 6; i++) {
 		p[i] = mempool_alloc(pool, GFP_KERNEL);
@@ -625,7 +885,23 @@ static void mempools(struct kunit *test)
 	}
 	for (i = 0; i < 6; i++)
 		mempool_free(p[i], pool);
+}
+
+static void mempools(struct kunit *test)
+{
+	struct kmem_cache *cache = kmem_cache_create("pooled", 200, 0, 0, NULL);
+	mempool_t *pool = mempool_create_slab_pool(4, cache), inline_pool = {};
+
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	use_pool(test, pool);
 	mempool_destroy(pool);
+	pool = mempool_create(4, mempool_alloc_slab, mempool_free_slab, cache);
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	use_pool(test, pool);
+	mempool_destroy(pool);
+	KUNIT_ASSERT_EQ(test, mempool_init_slab_pool(&inline_pool, 4, cache), 0);
+	use_pool(test, &inline_pool);
+	mempool_exit(&inline_pool);
 	KUNIT_EXPECT_EQ(test, live(), 1);
 	kmem_cache_destroy(cache);
 }
@@ -662,7 +938,22 @@ static void rcu(struct kunit *test)
 		if (late[0])
 			kvfree_rcu(late[0], rcu);
 	}
+	chaos_kvfree_rcu_barrier();
+	KUNIT_EXPECT_EQ(test, live(), 0);
+#ifdef kvfree_rcu_barrier
+	late[0] = kmalloc(sizeof(*late[0]), GFP_KERNEL);
+	kvfree_rcu(late[0], rcu);
 	kvfree_rcu_barrier();
+	KUNIT_EXPECT_EQ(test, live(), 0);
+#endif
+#ifdef kvfree_rcu_barrier_on_cache
+	late[0] = kmalloc(sizeof(*late[0]), GFP_KERNEL);
+	kvfree_rcu(late[0], rcu);
+	kvfree_rcu_barrier_on_cache(NULL);
+	KUNIT_EXPECT_EQ(test, live(), 0);
+#endif
+	late[0] = kmalloc(sizeof(*late[0]), GFP_KERNEL);
+	kvfree_rcu_mightsleep(late[0]);
 	KUNIT_EXPECT_EQ(test, live(), 0);
 	late[0] = NULL;
 	kfree_rcu(late[0], rcu);
@@ -712,6 +1003,8 @@ static void rcu_hardirq(struct kunit *test)
 static struct kunit_case dropin_cases[] = {
 	CHAOS_CASE(heap_made),
 	CHAOS_CASE(heap_made_once),
+	CHAOS_CASE(heap_fails),
+	CHAOS_CASE(heap_of_hotplug),
 	CHAOS_CASE(heap_full),
 	CHAOS_CASE_SLOW(heap_outlives),
 	CHAOS_CASE(heap_not_made),
@@ -721,16 +1014,25 @@ static struct kunit_case dropin_cases[] = {
 	CHAOS_CASE(zeroed),
 	CHAOS_CASE(arrays),
 	CHAOS_CASE(reallocated),
+#ifdef krealloc_node_align
 	CHAOS_CASE(named_since),
+#endif
+	CHAOS_CASE(names),
+#ifdef alloc_hooks
+	CHAOS_CASE(names_noprof),
+	CHAOS_CASE(caches_noprof),
+#endif
 #ifdef kmalloc_obj
 	CHAOS_CASE(objects),
 #endif
 	CHAOS_CASE(realloc_foreign),
 	CHAOS_CASE(free_foreign),
+	CHAOS_CASE(free_bulk),
 	CHAOS_CASE(scoped),
 	CHAOS_CASE(sensitive),
 	CHAOS_CASE(copies),
 	CHAOS_CASE(caches),
+	CHAOS_CASE(caches_made),
 	CHAOS_CASE(caches_zeroed),
 	CHAOS_CASE(caches_of_kernel),
 	CHAOS_CASE(typesafe),
