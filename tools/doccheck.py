@@ -311,6 +311,8 @@ def row_problems(name):
         first, *others = (cell.astext() for cell in row)
         if first and others and not any(others):
             yield f"{name}: a row of a table has nothing but: {first}"
+        elif first.endswith(","):
+            yield f"{name}: a row of a table is another one's begin: {first}"
 
 
 def main():
