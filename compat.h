@@ -162,34 +162,9 @@ static inline void *vmalloc_huge_node(unsigned long size, gfp_t gfp, int node)
 }
 #endif
 
-/*
- * An x86 orders loads with loads, stores with stores, and everything with an atomic
- * read-modify-write: only the compiler must be kept from reordering.  User-mode
- * Linux has not been told, and on several CPUs takes the generic ones, with a full
- * barrier each.
- */
-#if defined(CONFIG_UML_X86) && defined(CONFIG_X86_64) && defined(CONFIG_SMP)
-#undef smp_load_acquire
-#define smp_load_acquire(p)	/* as asm/barrier.h of x86 */		\
-({									\
-	__auto_type ___p = (p);						\
-	__unqual_scalar_typeof(*___p) ___loaded = READ_ONCE(*___p);	\
-									\
-	barrier();							\
-	___loaded;							\
-})
-
-#undef smp_store_release
-#define smp_store_release(p, v)	/* as asm/barrier.h of x86 */		\
-do {									\
-	__auto_type ___p = (p);						\
-									\
-	barrier();							\
-	WRITE_ONCE(*___p, v);						\
-} while (0)
-
-#undef smp_mb__after_atomic
-#define smp_mb__after_atomic()	barrier()	/* as asm/barrier.h of x86 */
+/* Measurements in User-mode Linux are to be those of an x86: tools/uml.sh. */
+#ifdef CHAOS_BENCH_UML
+#include "bench/uml.h"
 #endif
 
 /* Sparse's conditional acquire; kernels that have done with sparse's lack it. */
@@ -202,22 +177,6 @@ do {									\
 #define CHAOS_KUNIT_NS			"EXPORTED_FOR_KUNIT_TESTING"
 #else
 #define CHAOS_KUNIT_NS			EXPORTED_FOR_KUNIT_TESTING
-#endif
-
-/*
- * Nor does it know that an x86 adds to memory in one instruction, which no interrupt
- * divides: it masks these, which takes system calls.
- */
-#if defined(CONFIG_UML_X86) && defined(CONFIG_X86_64)
-#undef this_cpu_add
-#define this_cpu_add(pcp, n)						\
-do {									\
-	static_assert(sizeof(pcp) == sizeof(long));			\
-	preempt_disable();						\
-	asm volatile("addq %1, %0"					\
-		     : "+m" (*raw_cpu_ptr(&(pcp))) : "re" ((long)(n)));	\
-	preempt_enable();						\
-} while (0)
 #endif
 
 /* It takes one argument less since 6.12. */

@@ -135,7 +135,7 @@ main()
 	choose_cpus
 	need cpio gzip xz-utils util-linux
 	KERNEL_DIR=$("$TOP/tools/kernels.sh" "$KERNEL")
-	BUILD=$("$TOP/tools/modules.sh" "$KERNEL_DIR" um)
+	BUILD=$("$TOP/tools/modules.sh" "$KERNEL_DIR" um KCFLAGS=-DCHAOS_BENCH_UML)
 
 	mkdir -p "$CACHE/logs" "$CACHE/tmp"
 	WORK=$(mktemp -d "$CACHE/tmp/uml.XXXXXX")
