@@ -362,26 +362,32 @@ static void collect_round(struct torture_actor *a)
 
 static LIST_HEAD(hoard);
 static DEFINE_SPINLOCK(hoard_lock);
+/* There was so little left that the kernel would have killed somebody. */
+static bool hoard_complete;
 
-static bool hoard_page(void)
+/* Single pages would take minutes, where interrupts leave tasks little time. */
+#define HOARD_ORDER	8
+
+static bool hoard_pages(unsigned int order)
 {
-	struct page *page = alloc_page(GFP_HIGHUSER | __GFP_NORETRY | __GFP_NOWARN);
+	struct page *page = alloc_pages(GFP_HIGHUSER | __GFP_NORETRY | __GFP_NOWARN, order);
 
 	if (!page)
 		return false;
+	set_page_private(page, order);
 	spin_lock(&hoard_lock);
 	list_add(&page->lru, &hoard);
 	spin_unlock(&hoard_lock);
 	return true;
 }
 
-/* At most @max of them; how many */
+/* @max of them, or a few more; how many */
 static unsigned long unhoard(unsigned long max)
 {
+	unsigned long n = 0, order;
 	struct page *page;
-	unsigned long n;
 
-	for (n = 0; n < max; n++) {
+	while (n < max) {
 		spin_lock(&hoard_lock);
 		page = list_first_entry_or_null(&hoard, struct page, lru);
 		if (page)
@@ -389,7 +395,11 @@ static unsigned long unhoard(unsigned long max)
 		spin_unlock(&hoard_lock);
 		if (!page)
 			break;
-		__free_page(page);
+		order = page_private(page);
+		set_page_private(page, 0);
+		__free_pages(page, order);
+		n += 1UL << order;
+		cond_resched();
 	}
 	return n;
 }
@@ -397,19 +407,26 @@ static unsigned long unhoard(unsigned long max)
 /* Better than that somebody is killed. */
 static int hoard_oom(struct notifier_block *nb, unsigned long unused, void *freed)
 {
+	WRITE_ONCE(hoard_complete, true);
 	*(unsigned long *)freed += unhoard(ULONG_MAX);
 	return NOTIFY_OK;
 }
 
 static struct notifier_block hoard_nb = { .notifier_call = hoard_oom };
 
-/* All there is, for a moment; then all but a reserve, for a while. */
+/*
+ * All there is, for a moment; then all but a reserve, for a while.  If somebody could not do
+ * without, all of it was had: to begin again at once might go on for ever.
+ */
 static void pressure_round(struct torture_actor *a)
 {
 	unsigned long reserve = (unsigned long)torture_options.keep_free * SZ_1M;
+	unsigned int order = HOARD_ORDER + 1;
 
-	while (!torture_stopping() && hoard_page())
-		cond_resched();
+	WRITE_ONCE(hoard_complete, false);
+	while (order--)
+		while (!torture_stopping() && !READ_ONCE(hoard_complete) && hoard_pages(order))
+			cond_resched();
 	unhoard(reserve >> PAGE_SHIFT);
 	torture_company.squeezes++;
 	torture_pause(torture_below(&a->rnd, 500));
