@@ -95,6 +95,21 @@ struct chaos_heap *chaos_test_heap(struct kunit *test, size_t pool_size,
 				  max_size);
 }
 
+struct chaos_heap *chaos_test_heap_at(struct kunit *test, size_t pool_size,
+				      enum chaos_hardening level, enum chaos_track track)
+{
+	const struct chaos_heap_params params = {
+		.name = "kunit",
+		.allocator = chaos_test_engine(test)->name,
+		.pool_size = pool_size,
+		.node = NUMA_NO_NODE,
+		.hardening = level,
+		.track = track,
+	};
+
+	return chaos_test_create(test, &params);
+}
+
 struct chaos_heap *chaos_test_exact(struct chaos_heap *heap)
 {
 	heap->redzone = 0;
@@ -307,6 +322,16 @@ size_t chaos_test_mill_empty(struct chaos_test_mill *mill)
 			bad += !chaos_test_unmake(mill->heap, b);
 	}
 	return bad;
+}
+
+noinline __no_sanitize_address u64 chaos_test_put_word(u64 *p, u64 value)
+{
+	u64 was;
+
+	OPTIMIZER_HIDE_VAR(p);
+	was = READ_ONCE(*p);
+	WRITE_ONCE(*p, value);
+	return was;
 }
 
 static int run_thread(void *arg)

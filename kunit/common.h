@@ -90,6 +90,9 @@ struct chaos_heap *chaos_test_create(struct kunit *test,
 				     const struct chaos_heap_params *params);
 struct chaos_heap *chaos_test_heap(struct kunit *test, size_t pool_size,
 				   size_t max_size);
+/* The same, at a level of defence, and with blocks that remember as much. */
+struct chaos_heap *chaos_test_heap_at(struct kunit *test, size_t pool_size,
+				      enum chaos_hardening level, enum chaos_track track);
 struct chaos_heap *chaos_test_heap_of(struct kunit *test, const char *allocator,
 				      size_t pool_size, size_t max_size);
 /*
@@ -208,6 +211,9 @@ struct chaos_test_thread {
 	struct task_struct *task;
 	struct completion done;
 };
+
+/* Overwrite a word as a client would that KASAN does not see; what it was. */
+u64 chaos_test_put_word(u64 *p, u64 value);
 
 /* Run all of them at once, and wait for them; -errno if one did not start. */
 int chaos_test_run(struct chaos_test_thread *threads, unsigned int n);

@@ -28,15 +28,7 @@ static const size_t sizes[] = {
 static struct chaos_heap *heap_at(struct kunit *test, enum chaos_hardening level,
 				  size_t pool_size)
 {
-	const struct chaos_heap_params params = {
-		.name = "kunit-hard",
-		.allocator = chaos_test_engine(test)->name,
-		.pool_size = pool_size,
-		.node = NUMA_NO_NODE,
-		.hardening = level,
-	};
-
-	return chaos_test_create(test, &params);
+	return chaos_test_heap_at(test, pool_size, level, CHAOS_TRACK_DEFAULT);
 }
 
 static struct chaos_heap *hard_heap(struct kunit *test)

@@ -50,29 +50,11 @@ static noinline __no_sanitize_address void scribble(void *p, u8 value, size_t n)
 		WRITE_ONCE(bytes[i], value);
 }
 
-static noinline __no_sanitize_address u64 put_word(u64 *p, u64 value)
-{
-	u64 was;
-
-	OPTIMIZER_HIDE_VAR(p);
-	was = READ_ONCE(*p);
-	WRITE_ONCE(*p, value);
-	return was;
-}
-
 static struct chaos_heap *overrun_heap(struct kunit *test, unsigned int level,
 				       enum chaos_track track)
 {
-	const struct chaos_heap_params params = {
-		.name = "overrun",
-		.allocator = chaos_test_engine(test)->name,
-		.pool_size = CHAOS_TEST_FEWER > 1 ? SZ_1M : SZ_2M,
-		.node = NUMA_NO_NODE,
-		.hardening = CHAOS_HARDENING_0 + level,
-		.track = track,
-	};
-
-	return chaos_test_create(test, &params);
+	return chaos_test_heap_at(test, CHAOS_TEST_FEWER > 1 ? SZ_1M : SZ_2M,
+				  CHAOS_HARDENING_0 + level, track);
 }
 
 /* Everything but the heap is not the client's to overwrite. */
@@ -299,13 +281,13 @@ static void wrong_sizes(struct kunit *test)
 			KUNIT_ASSERT_NOT_NULL(test, first);
 			KUNIT_ASSERT_NOT_NULL(test, chaos_heap_alloc(s->heap, 100, GFP_KERNEL));
 			head = first - 1;
-			was = put_word(head, heads[i]);
+			was = chaos_test_put_word(head, heads[i]);
 			KUNIT_EXPECT_EQ(test, chaos_heap_check(s->heap), -EUCLEAN);
 			look_around(test, s);
 			chaos_heap_usable_size(s->heap, first);
 			KUNIT_EXPECT_NULL(test, chaos_heap_realloc(s->heap, first, SZ_4M,
 								   GFP_NOWAIT | __GFP_NOWARN));
-			put_word(head, was);
+			chaos_test_put_word(head, was);
 			KUNIT_EXPECT_GE(test, chaos_heap_usable_size(s->heap, first), 100);
 			chaos_test_destroy(test, s->heap);
 		}

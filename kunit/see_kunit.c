@@ -241,13 +241,6 @@ static void map_cells(struct kunit *test)
 	map_expect(test, c);
 }
 
-/* As a client would that KASAN does not see. */
-static noinline __no_sanitize_address void see_spoil(u64 *p)
-{
-	OPTIMIZER_HIDE_VAR(p);
-	WRITE_ONCE(*p, ~0ULL >> 1);
-}
-
 /* A cell of the pool whose rows begin at @text. */
 static const char *map_at(const char *text, size_t cell)
 {
@@ -278,14 +271,8 @@ static void map_full(struct kunit *test)
 /* Where mimalloc has guards at level 2, no block can be. */
 static void map_guards(struct kunit *test)
 {
-	const struct chaos_heap_params params = {
-		.name = "guarded",
-		.allocator = chaos_test_engine(test)->name,
-		.pool_size = SZ_2M,
-		.node = NUMA_NO_NODE,
-		.hardening = CHAOS_HARDENING_2,
-	};
-	struct chaos_heap *heap = chaos_test_create(test, &params);
+	struct chaos_heap *heap = chaos_test_heap_at(test, SZ_2M, CHAOS_HARDENING_2,
+						     CHAOS_TRACK_DEFAULT);
 	void *p;
 
 	KUNIT_EXPECT_NULL(test, strstr(see_read(test, heap, "map"), "--"));
@@ -374,14 +361,8 @@ static void map_once(struct kunit *test)
  */
 static void map_damaged(struct kunit *test)
 {
-	const struct chaos_heap_params params = {
-		.name = "damaged",
-		.allocator = chaos_test_engine(test)->name,
-		.pool_size = SZ_1M,
-		.node = NUMA_NO_NODE,
-		.track = CHAOS_TRACK_CALLER,
-	};
-	struct chaos_heap *heap = chaos_test_create(test, &params);
+	struct chaos_heap *heap = chaos_test_heap_at(test, SZ_1M, CHAOS_HARDENING_DEFAULT,
+						     CHAOS_TRACK_CALLER);
 	u64 *p[3], *word;
 	size_t i;
 
@@ -395,7 +376,7 @@ static void map_damaged(struct kunit *test)
 	else
 		word--;
 	if (strcmp(chaos_test_engine(test)->name, "evl"))
-		see_spoil(word);
+		chaos_test_put_word(word, ~0ULL >> 1);
 	KUNIT_EXPECT_TRUE(test, strstarts(see_read(test, heap, "map"), "pool 0 1048576 "));
 	KUNIT_EXPECT_EQ(test, !!strstr(see_read(test, heap, "callers"), "# damaged: "),
 			!!strcmp(chaos_test_engine(test)->name, "evl"));

@@ -217,14 +217,8 @@ static void fields(struct kunit *test)
 /* The same at level 2, whose blocks have canaries. */
 static void fields_hardened(struct kunit *test)
 {
-	const struct chaos_heap_params params = {
-		.name = "hard",
-		.allocator = chaos_test_engine(test)->name,
-		.pool_size = SZ_1M,
-		.node = NUMA_NO_NODE,
-		.hardening = CHAOS_HARDENING_2,
-	};
-	struct chaos_heap *heap = chaos_test_create(test, &params);
+	struct chaos_heap *heap = chaos_test_heap_at(test, SZ_1M, CHAOS_HARDENING_2,
+						     CHAOS_TRACK_DEFAULT);
 
 	fields_of(test, listen(test, heap), heap);
 	chaos_test_idle(test, heap, 0);
