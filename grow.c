@@ -478,11 +478,10 @@ static void chaos_collect_work(struct work_struct *work)
 }
 
 /*
- * Have all CPUs give back what they keep; unless it could not be enough anyway, which is
- * false.  This goes through a worker, and with
- * a timeout, because it waits for each CPU, and for CPU hotplug: an allocation must
- * not hang where one of them does not schedule, or hotplug is under way,
- * perhaps by the caller itself.
+ * Have all CPUs give back what they keep; unless that could not be enough anyway: false.
+ * This goes through a worker, and with a timeout, because it waits for each CPU, and for
+ * CPU hotplug: an allocation must not hang where one of them does not schedule, or hotplug
+ * is under way, perhaps by the caller itself.
  */
 bool chaos_collect_wait(struct chaos_heap *heap, size_t size, size_t align)
 {

@@ -5,7 +5,8 @@
  *
  * A page is looked at by who owns it.  Those in the queues of a theap are visited
  * on its CPU with interrupts off: nothing is in the middle of it.  All others
- * are claimed, looked at, and let go again, as any context could do.
+ * are claimed, looked at, and let go again, as any context could do.  Statistics own
+ * nothing: they add up what can be read from anywhere.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -81,8 +82,8 @@ static int mi_tour_cpu(void *data)
 
 /*
  * A CPU that is offline cannot be in the middle of anything either: its theaps
- * are ours, as heap->mutex keeps other tours away.  The caller keeps CPUs from
- * coming and going.
+ * are ours, as heap->mutex keeps other tours away, and mi_visit_work() looks at those of
+ * its own CPU alone.  The caller keeps CPUs from coming and going.
  */
 static void mi_visit_cpu(struct mi_tour *tour, unsigned int cpu)
 {
@@ -203,7 +204,7 @@ void mi_collect_init(struct chaos_heap *heap)
 	}
 }
 
-/* Nobody collects any more, but there may be a CPU that has not come to it. */
+/* Nobody asks for collections any more, but there may be a CPU that has not come to its own. */
 void mi_collect_exit(struct chaos_heap *heap)
 {
 	struct mi_heap *mi = heap->priv;
@@ -213,7 +214,7 @@ void mi_collect_exit(struct chaos_heap *heap)
 		cancel_work_sync(&per_cpu_ptr(mi->visits, cpu)->work);
 }
 
-/* Is it for a collection that has waited in vain already?  Then it is not waited for again. */
+/* One that a collection has waited for in vain is queued still, and not waited for again. */
 static void mi_collect_cpu(struct chaos_heap *heap, unsigned int cpu, bool force)
 {
 	struct mi_heap *mi = heap->priv;

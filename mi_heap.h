@@ -210,8 +210,8 @@ struct mi_queue {
  *
  * Touched only at its level of its CPU with preemption off, or by a task
  * on that CPU with interrupts off (then nothing but an NMI can be inside), or by
- * a task that keeps the dead CPU from coming back.  @pages and @stamp are
- * read by others, too.
+ * a task that keeps the dead CPU from coming back.  @pages, @stamp and
+ * @local_frees are read by others, too.
  */
 struct mi_theap {
 	struct mi_page *direct[MI_DIRECT];
