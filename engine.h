@@ -66,8 +66,8 @@ struct chaos_block {
  *   return anything but CHAOS_OK, having changed nothing, when it is not the
  *   start of a live block.
  * - Blocks are aligned to CHAOS_MIN_ALIGN at least.
- * - The others are called in task context and may sleep; exit when nobody uses
- *   the heap any longer; check, walk, collect, stats and class_stats under
+ * - The others are called in task context and may sleep; quiesce and exit when nobody
+ *   uses the heap any longer; check, walk, collect, stats and class_stats under
  *   heap->mutex with CPU hotplug locked out.
  *
  * @name: what allocator= takes
@@ -75,6 +75,8 @@ struct chaos_block {
  * @header: bytes in front of each block that are part of it
  * @fast_max: larger requests are none for the fast path
  * @init: set heap->priv up; returns 0 or -errno
+ * @quiesce: nobody uses the heap any longer; when this returns, the engine does nothing
+ *	in the background either.  The pools are all there.  NULL if it never does.
  * @exit: free it; the pools have been removed already
  * @add_pool: take the memory of @pool into use; metadata goes to pool->priv and
  *	its size to pool->meta_size; when that is complete, and before any
@@ -125,6 +127,7 @@ struct chaos_engine {
 	size_t header;
 	size_t fast_max;
 	int (*init)(struct chaos_heap *heap);
+	void (*quiesce)(struct chaos_heap *heap);
 	void (*exit)(struct chaos_heap *heap);
 	int (*add_pool)(struct chaos_heap *heap, struct chaos_pool *pool);
 	size_t (*pool_used)(struct chaos_heap *heap, struct chaos_pool *pool);
@@ -240,7 +243,7 @@ struct chaos_options {
  * @retry_at: jiffies when growth that failed is due again, or 0; under @mutex
  * @kicked_at: jiffies when the shrinker last asked for @collect_work; under
  *	@mutex
- * @closing: the heap goes: nothing is to be armed any more
+ * @closing: nobody uses the heap any longer: nothing is to be armed any more
  * @collect_work: collects from all CPUs, for callers that found no memory
  * @collect_wait: they wait here, for a while
  * @collects: how often that was done; under @mutex

@@ -83,13 +83,14 @@ static int mi_tour_cpu(void *data)
 /*
  * A CPU that is offline cannot be in the middle of anything either: its theaps
  * are ours, as heap->mutex keeps other tours away, and mi_visit_work() looks at those of
- * its own CPU alone.  The caller keeps CPUs from coming and going.
+ * its own CPU alone.  The caller keeps CPUs from coming and going.  When nobody uses the heap
+ * any longer, so are those of all: a CPU that lets nobody in does not keep it alive.
  */
 static void mi_visit_cpu(struct mi_tour *tour, unsigned int cpu)
 {
 	lockdep_assert_held(&tour->heap->mutex);
 	tour->cpu = cpu;
-	if (cpu_online(cpu))
+	if (cpu_online(cpu) && !READ_ONCE(tour->heap->closing))
 		smp_call_on_cpu(cpu, mi_tour_cpu, tour, false);
 	else
 		mi_tour_cpu(tour);
@@ -205,7 +206,7 @@ void mi_collect_init(struct chaos_heap *heap)
 }
 
 /* Nobody asks for collections any more, but there may be a CPU that has not come to its own. */
-void mi_collect_exit(struct chaos_heap *heap)
+void mi_quiesce(struct chaos_heap *heap)
 {
 	struct mi_heap *mi = heap->priv;
 	unsigned int cpu;

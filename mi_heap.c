@@ -1425,8 +1425,6 @@ static void mi_exit(struct chaos_heap *heap)
 {
 	struct mi_heap *mi = heap->priv;
 
-	if (mi->visits)
-		mi_collect_exit(heap);
 	free_percpu(heap->theaps);
 	free_percpu(mi->events);
 	free_percpu(mi->visits);
@@ -1472,6 +1470,7 @@ const struct chaos_engine chaos_mi_engine = {
 	.natural	= true,
 	.fast_max	= MI_SMALL_MAX,
 	.init		= mi_init,
+	.quiesce	= mi_quiesce,
 	.exit		= mi_exit,
 	.add_pool	= mi_add_pool,
 	.pool_used	= mi_pool_used,

@@ -216,7 +216,7 @@ size_t mi_class_stats(struct chaos_heap *heap, struct chaos_class_stats *classes
 		      size_t n);
 bool mi_collect(struct chaos_heap *heap, bool force);
 void mi_collect_init(struct chaos_heap *heap);
-void mi_collect_exit(struct chaos_heap *heap);
+void mi_quiesce(struct chaos_heap *heap);
 void mi_cpu_dead(struct chaos_heap *heap, unsigned int cpu);
 
 #endif /* _CHAOS_MI_INTERNAL_H */

@@ -611,6 +611,73 @@ static void busy_cpu(struct kunit *test)
 	chaos_test_idle(test, w->heap, 0);
 }
 
+/**
+ * struct parting - a heap that goes while a CPU lets nobody in
+ * @test: whose heap it is
+ * @heap: which
+ * @block: of it, in a page that the CPU keeps
+ * @busy: @block is there, and the CPU lets nobody in any more
+ * @gone: the CPU has seen the heap's memory go
+ */
+struct parting {
+	struct kunit *test;
+	struct chaos_heap *heap;
+	void *block;
+	bool busy;
+	bool gone;
+};
+
+static void parting_busy(struct parting *p)
+{
+	u64 end = ktime_get_ns() + WATCH_LIMIT;
+
+	p->block = chaos_heap_alloc(p->heap, FLOW_SIZE, GFP_KERNEL);
+	preempt_disable();
+	/* After the block; pairs with parting_destroy(). */
+	smp_store_release(&p->busy, true);
+	do {
+		cpu_relax();
+		p->gone = !chaos_heap_owns(p->heap, p->block);
+	} while (!p->gone && ktime_get_ns() < end);
+	preempt_enable();
+}
+
+/* What a collection has asked of the CPU, and waited for in vain, is asked still. */
+static void parting_destroy(struct parting *p)
+{
+	/* Pairs with parting_busy(). */
+	while (!smp_load_acquire(&p->busy))
+		cond_resched();
+	chaos_heap_collect(p->heap, true);
+	chaos_test_destroy(p->test, p->heap);
+}
+
+static void parting_thread(struct chaos_test_thread *self)
+{
+	if (self->nr)
+		parting_busy(self->arg);
+	else
+		parting_destroy(self->arg);
+}
+
+/* The CPU is back before the heap is quite gone, and finds nothing to do for it. */
+static void destroyed_unvisited(struct kunit *test)
+{
+	struct parting p = { .test = test, .heap = chaos_test_heap(test, SZ_4M, 0) };
+	struct chaos_test_thread threads[2] = {};
+	unsigned int cpus[2], i;
+
+	chaos_test_cpus(test, cpus, ARRAY_SIZE(cpus));
+	for (i = 0; i < ARRAY_SIZE(threads); i++) {
+		threads[i].fn = parting_thread;
+		threads[i].arg = &p;
+		threads[i].cpu = cpus[i];
+	}
+	KUNIT_ASSERT_EQ(test, chaos_test_run(threads, ARRAY_SIZE(threads)), 0);
+	KUNIT_EXPECT_NOT_NULL(test, p.block);
+	KUNIT_EXPECT_TRUE(test, p.gone);
+}
+
 static struct kunit_case sharing_cases[] = {
 	CHAOS_CASE_SLOW(hardirq_to_task),
 	CHAOS_CASE_SLOW(task_to_hardirq),
@@ -620,6 +687,7 @@ static struct kunit_case sharing_cases[] = {
 	CHAOS_CASE(left_by_cpu),
 	CHAOS_CASE(left_by_all),
 	CHAOS_CASE(busy_cpu),
+	CHAOS_CASE(destroyed_unvisited),
 	{}
 };
 
