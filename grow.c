@@ -746,6 +746,8 @@ void chaos_grow_exit(struct chaos_heap *heap)
 	cancel_work_sync(&heap->grow_work);
 	cancel_work_sync(&heap->collect_work);
 	cancel_delayed_work_sync(&heap->tidy_work);
+	if (heap->engine->quiesce)
+		heap->engine->quiesce(heap);
 	/* These may have queued them again; they find the heap closing. */
 	irq_work_sync(&heap->grow_irq);
 	irq_work_sync(&heap->tidy_irq);

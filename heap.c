@@ -436,9 +436,6 @@ static void chaos_heap_release(struct chaos_heap *heap)
 	struct chaos_pool *pool, *next;
 
 	chaos_grow_exit(heap);
-	/* What runs still may look its blocks' pools up. */
-	if (heap->engine->quiesce)
-		heap->engine->quiesce(heap);
 	chaos_san_heap_exit(heap);
 	list_for_each_entry(pool, &heap->pools, node)
 		chaos_pool_withdraw(pool);
