@@ -215,7 +215,10 @@ void mi_quiesce(struct chaos_heap *heap)
 		cancel_work_sync(&per_cpu_ptr(mi->visits, cpu)->work);
 }
 
-/* One that a collection has waited for in vain is queued still, and not waited for again. */
+/*
+ * One that a collection has waited for in vain is queued still, and not waited for again.  It
+ * may have begun, with another idea of @force: then it comes a second time.
+ */
 static void mi_collect_cpu(struct chaos_heap *heap, unsigned int cpu, bool force)
 {
 	struct mi_heap *mi = heap->priv;
@@ -226,10 +229,8 @@ static void mi_collect_cpu(struct chaos_heap *heap, unsigned int cpu, bool force
 		return;
 	if (force)
 		WRITE_ONCE(visit->force, true);
-	if (READ_ONCE(visit->queued))
-		return;
+	visit->awaited = !READ_ONCE(visit->queued);
 	WRITE_ONCE(visit->queued, true);
-	visit->awaited = true;
 	schedule_work_on(cpu, &visit->work);
 }
 
