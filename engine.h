@@ -75,8 +75,8 @@ struct chaos_block {
  * @header: bytes in front of each block that are part of it
  * @fast_max: larger requests are none for the fast path
  * @init: set heap->priv up; returns 0 or -errno
- * @quiesce: nobody uses the heap any longer; when this returns, the engine does nothing
- *	in the background either.  The pools are all there.  NULL if it never does.
+ * @quiesce: nobody uses the heap any longer; when this returns, the engine does nothing in
+ *	the background either, and nothing is left to be done.  The pools are all there.
  * @exit: free it; the pools have been removed already
  * @add_pool: take the memory of @pool into use; metadata goes to pool->priv and
  *	its size to pool->meta_size; when that is complete, and before any

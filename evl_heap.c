@@ -1106,6 +1106,16 @@ static size_t evl_class_stats(struct chaos_heap *heap,
 	return ARRAY_SIZE(use);
 }
 
+/* What NMIs have left to the next holder of the lock is found by the pools. */
+static void evl_quiesce(struct chaos_heap *heap)
+{
+	struct evl_heap *evl = heap->priv;
+	unsigned long flags;
+
+	evl_lock_task(evl, &flags);
+	evl_unlock(evl, flags);
+}
+
 static bool evl_collect(struct chaos_heap *heap, bool force)
 {
 	struct evl_heap *evl = heap->priv;
@@ -1870,6 +1880,7 @@ const struct chaos_engine chaos_evl_engine = {
 	.natural	= true,
 	.fast_max	= CHAOS_SIZE_MAX,
 	.init		= evl_init,
+	.quiesce	= evl_quiesce,
 	.exit		= evl_exit,
 	.add_pool	= evl_add_pool,
 	.pool_used	= evl_pool_used,

@@ -1101,7 +1101,8 @@ static void tlsf_op_stats(struct chaos_heap *heap,
 	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 }
 
-static bool tlsf_op_collect(struct chaos_heap *heap, bool force)
+/* What NMIs have left to the next holder of the lock is found by the pools. */
+static void tlsf_op_quiesce(struct chaos_heap *heap)
 {
 	struct tlsf *t = heap->priv;
 	unsigned long flags;
@@ -1109,6 +1110,11 @@ static bool tlsf_op_collect(struct chaos_heap *heap, bool force)
 	raw_spin_lock_irqsave(&t->lock.raw, flags);
 	tlsf_drain(t);
 	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
+}
+
+static bool tlsf_op_collect(struct chaos_heap *heap, bool force)
+{
+	tlsf_op_quiesce(heap);
 	return false;
 }
 
@@ -1117,6 +1123,7 @@ const struct chaos_engine chaos_tlsf_engine = {
 	.header = TLSF_HEADER,
 	.fast_max = TLSF_REQUEST_MAX,
 	.init = tlsf_op_init,
+	.quiesce = tlsf_op_quiesce,
 	.exit = tlsf_op_exit,
 	.add_pool = tlsf_op_add_pool,
 	.pool_used = tlsf_op_pool_used,

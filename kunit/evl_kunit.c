@@ -1404,6 +1404,24 @@ static void release_deferred(struct kunit *test)
 	chaos_test_idle(test, lab->heap, 0);
 }
 
+/* Nor is it a reason to complain, if the whole heap goes before anybody has taken the lock. */
+static void destroy_deferred(struct kunit *test)
+{
+	struct lab *lab = lab_new(test, SZ_64K);
+	void *p = lab_alloc(test, lab, 1);
+	struct kmsg_dump_iter log;
+	int verdict;
+
+	locked(lab, verdict = evl_free_unlocked(lab->evl, lab->ep, p));
+	KUNIT_EXPECT_EQ(test, verdict, CHAOS_OK);
+	/* The rate limit may swallow the report. */
+	lab->heap->engine->quiesce(lab->heap);
+	KUNIT_EXPECT_TRUE(test, llist_empty(&lab->evl->lock.deferred));
+	chaos_test_log_start(&log);
+	chaos_test_destroy(test, lab->heap);
+	KUNIT_EXPECT_EQ(test, chaos_test_log_lines(&log, "bad pointer"), 0);
+}
+
 /*
  * An NMI has freed what somebody else still writes to: that is no link to follow.  What
  * has been freed later is not lost.
@@ -1767,6 +1785,7 @@ static struct kunit_case evl_cases[] = {
 	KUNIT_CASE(pools_do_not_merge),
 	KUNIT_CASE(release_pool),
 	KUNIT_CASE(release_deferred),
+	KUNIT_CASE(destroy_deferred),
 	KUNIT_CASE(deferred_overwritten),
 	KUNIT_CASE(nmi_deferral),
 	KUNIT_CASE(impossible_sizes),

@@ -1217,6 +1217,26 @@ static void release_deferred(struct kunit *test)
 	chaos_test_destroy(test, heap);
 }
 
+/* Nor is it a reason to complain, if the whole heap goes before anybody has taken the lock. */
+static void destroy_deferred(struct kunit *test)
+{
+	struct chaos_heap *heap = tlsf_heap(test);
+	struct chaos_lock *lock = tlsf_lock_of_heap(heap);
+	void *p = chaos_heap_alloc(heap, 1, GFP_KERNEL);
+	struct kmsg_dump_iter log;
+	unsigned long flags;
+	bool deferred;
+
+	KUNIT_ASSERT_NOT_NULL(test, p);
+	raw_spin_lock_irqsave(&lock->raw, flags);
+	deferred = chaos_defer_free(lock, p);
+	raw_spin_unlock_irqrestore(&lock->raw, flags);
+	KUNIT_EXPECT_TRUE(test, deferred);
+	chaos_test_log_start(&log);
+	chaos_test_destroy(test, heap);
+	KUNIT_EXPECT_EQ(test, chaos_test_log_lines(&log, "bad pointer"), 0);
+}
+
 /* Without the API, which may refuse a pointer before the engine sees it. */
 static int engine_free(struct chaos_heap *heap, void *p)
 {
@@ -1386,6 +1406,7 @@ static struct kunit_case chaos_tlsf_cases[] = {
 	KUNIT_CASE(release_pool),
 	KUNIT_CASE(release_damaged),
 	KUNIT_CASE(release_deferred),
+	KUNIT_CASE(destroy_deferred),
 	KUNIT_CASE(deferred_frees),
 	KUNIT_CASE(deferred_twice),
 	KUNIT_CASE(realloc_aligned),
