@@ -435,6 +435,7 @@ static void chaos_heap_release(struct chaos_heap *heap)
 {
 	struct chaos_pool *pool, *next;
 
+	chaos_san_quiesce(heap);
 	chaos_grow_exit(heap);
 	chaos_san_heap_exit(heap);
 	list_for_each_entry(pool, &heap->pools, node)

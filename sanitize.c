@@ -171,6 +171,8 @@ static void san_work(struct irq_work *work)
 	struct chaos_heap *heap = container_of(work, struct chaos_heap, san.work);
 
 	chaos_drain_deferred(&heap->san.lock, heap, san_free_waiting);
+	/* Pairs with chaos_san_quiesce(). */
+	atomic_dec_return_release(&heap->san.works);
 }
 
 void chaos_san_heap_init(struct chaos_heap *heap)
@@ -184,7 +186,10 @@ bool chaos_san_defer_free(struct chaos_heap *heap, void *p)
 	if (!chaos_defer_free(&heap->san.lock, p))
 		return false;
 	atomic_inc(&heap->san.waiting);
-	irq_work_queue(&heap->san.work);
+	atomic_inc(&heap->san.works);
+	/* Pending already: that one is going to find the block. */
+	if (!irq_work_queue(&heap->san.work))
+		atomic_dec(&heap->san.works);
 	return true;
 }
 
@@ -201,6 +206,18 @@ bool chaos_san_any_waiting(struct chaos_heap *heap)
 void chaos_san_settle(struct chaos_heap *heap)
 {
 	irq_work_sync(&heap->san.work);
+}
+
+/*
+ * Nobody uses the heap any longer.  An irq_work that was queued by another CPU while it ran on
+ * this one runs on both, and the first that ends looks like the last to irq_work_sync().
+ */
+void chaos_san_quiesce(struct chaos_heap *heap)
+{
+	irq_work_sync(&heap->san.work);
+	/* Pairs with san_work(). */
+	while (atomic_read_acquire(&heap->san.works))
+		schedule_timeout_uninterruptible(1);
 }
 
 static bool san_unlist(struct chaos_heap *heap, void *p, size_t size, void *arg)
@@ -229,7 +246,9 @@ void chaos_san_heap_exit(struct chaos_heap *heap)
 	struct chaos_pool *pool;
 	unsigned int noio;
 
-	chaos_san_settle(heap);
+	/* chaos_kmalloc could not make it, perhaps in a callback of CPU hotplug. */
+	if (list_empty(&heap->pools))
+		return;
 	noio = chaos_heap_lock_cpus(heap);
 	if (heap->engine->walk(heap, NULL, san_unlist, NULL))
 		list_for_each_entry(pool, &heap->pools, node)

@@ -59,11 +59,13 @@ struct chaos_pool;
  * struct chaos_san - blocks that wait for the end of an NMI
  * @lock: its list of blocks and its mark; the lock itself is not used
  * @work: frees them
+ * @works: how often it is queued or running: on several CPUs at once, it may be
  * @waiting: their number
  */
 struct chaos_san {
 	struct chaos_lock lock;
 	struct irq_work work;
+	atomic_t works;
 	atomic_t waiting;
 };
 #else
@@ -126,6 +128,7 @@ void chaos_san_heap_exit(struct chaos_heap *heap);
 
 /* Nothing that NMIs have freed before waits any longer.  Task context. */
 void chaos_san_settle(struct chaos_heap *heap);
+void chaos_san_quiesce(struct chaos_heap *heap);
 
 /* Is the live block at @p waiting to be freed? */
 bool chaos_san_is_waiting(struct chaos_heap *heap, const void *p);
@@ -145,6 +148,7 @@ static inline bool chaos_san_must_defer(void)
 static inline void chaos_san_heap_init(struct chaos_heap *heap) { }
 static inline void chaos_san_heap_exit(struct chaos_heap *heap) { }
 static inline void chaos_san_settle(struct chaos_heap *heap) { }
+static inline void chaos_san_quiesce(struct chaos_heap *heap) { }
 
 static inline bool chaos_san_is_waiting(struct chaos_heap *heap, const void *p)
 {
