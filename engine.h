@@ -237,7 +237,8 @@ struct chaos_options {
  * @bad_frees: pointers refused
  * @grow_irq: wakes @grow_work from contexts that may not
  * @grow_work: adds a pool in the background
- * @tidy_irq: arms @tidy_work from contexts that may not
+ * @tidy_irq: queues @arm_work from contexts that may not
+ * @arm_work: arms @tidy_work
  * @tidy_work: collects what is overdue and returns idle pools, now and then
  * @tidy_armed: @tidy_work is going to run
  * @retry_at: jiffies when growth that failed is due again, or 0; under @mutex
@@ -296,6 +297,7 @@ struct chaos_heap {
 	struct irq_work grow_irq;
 	struct work_struct grow_work;
 	struct irq_work tidy_irq;
+	struct work_struct arm_work;
 	struct delayed_work tidy_work;
 	int tidy_armed;
 	unsigned long retry_at;

@@ -312,9 +312,12 @@ bool chaos_grow_for(struct chaos_heap *heap, size_t size, size_t align,
 static void chaos_grow_work(struct work_struct *work)
 {
 	struct chaos_heap *heap = container_of(work, struct chaos_heap, grow_work);
-	unsigned int noio = chaos_heap_lock(heap);
+	unsigned int noio;
 	int err = 0;
 
+	if (READ_ONCE(heap->closing))
+		return;
+	noio = chaos_heap_lock(heap);
 	if (chaos_is_low(heap))
 		err = chaos_fails(CHAOS_FAULT_WORKER, 0) ? -ENOMEM :
 		      chaos_grow_locked(heap, CHAOS_UNIT_SIZE, READ_ONCE(heap->need_node),
@@ -565,6 +568,8 @@ static void chaos_tidy_work(struct work_struct *work)
 	unsigned int noio;
 	bool kept;
 
+	if (READ_ONCE(heap->closing))
+		return;
 	WRITE_ONCE(heap->tidy_armed, 0);
 	/*
 	 * Pairs with what makes each CPU collect: there, chaos_keeps() comes
@@ -584,16 +589,28 @@ static void chaos_tidy_work(struct work_struct *work)
 	queue_delayed_work(chaos_wq, &heap->tidy_work, next);
 }
 
-/* Something is new: it may be overdue, or empty, as soon as that. */
-static void chaos_tidy_irq(struct irq_work *work)
+/*
+ * Something is new: it may be overdue, or empty, as soon as that.  The timer is not started
+ * by the irq_work: it would be its CPU's, which may run a real-time task that never sleeps, and
+ * on PREEMPT_RT timers wait for that.
+ */
+static void chaos_arm_work(struct work_struct *work)
 {
-	struct chaos_heap *heap = container_of(work, struct chaos_heap, tidy_irq);
+	struct chaos_heap *heap = container_of(work, struct chaos_heap, arm_work);
 	unsigned long next = min(chaos_retire_delay(heap),
 				 chaos_return_delay(heap) / CHAOS_TIDY_LOOKS);
 
 	if (!READ_ONCE(heap->closing))
 		queue_delayed_work(chaos_wq, &heap->tidy_work,
 				   max_t(unsigned long, next, CHAOS_TIDY_MIN));
+}
+
+static void chaos_tidy_irq(struct irq_work *work)
+{
+	struct chaos_heap *heap = container_of(work, struct chaos_heap, tidy_irq);
+
+	if (!READ_ONCE(heap->closing))
+		queue_work(chaos_wq, &heap->arm_work);
 }
 
 void chaos_arm_tidy(struct chaos_heap *heap)
@@ -729,31 +746,54 @@ void chaos_grow_init(struct chaos_heap *heap)
 	heap->kicked_at = jiffies - CHAOS_RETRY;
 	mutex_init(&heap->mutex);
 	INIT_LIST_HEAD(&heap->pools);
-	init_irq_work(&heap->grow_irq, chaos_grow_irq);
+	/*
+	 * Hard: on PREEMPT_RT, others are run by a thread of their CPU's, which waits for real-time
+	 * tasks of a higher priority, and for its CPU to come back.
+	 */
+	heap->grow_irq = IRQ_WORK_INIT_HARD(chaos_grow_irq);
 	INIT_WORK(&heap->grow_work, chaos_grow_work);
-	init_irq_work(&heap->tidy_irq, chaos_tidy_irq);
+	heap->tidy_irq = IRQ_WORK_INIT_HARD(chaos_tidy_irq);
+	INIT_WORK(&heap->arm_work, chaos_arm_work);
 	INIT_DELAYED_WORK(&heap->tidy_work, chaos_tidy_work);
 	INIT_WORK(&heap->collect_work, chaos_collect_work);
 	init_waitqueue_head(&heap->collect_wait);
 }
 
-/* Nothing of the heap runs in the background any more when this returns. */
+/* Each may queue those behind it. */
+static void chaos_cancel_works(struct chaos_heap *heap)
+{
+	cancel_work_sync(&heap->grow_work);
+	cancel_work_sync(&heap->collect_work);
+	cancel_work_sync(&heap->arm_work);
+	cancel_delayed_work_sync(&heap->tidy_work);
+}
+
+/* Nothing of the heap is done in the background any more, but see chaos_grow_settle(). */
 void chaos_grow_exit(struct chaos_heap *heap)
 {
 	WRITE_ONCE(heap->closing, true);
+	/* An irq_work that begins when irq_work_sync() has found none sees that. */
+	smp_mb();
 	irq_work_sync(&heap->grow_irq);
 	irq_work_sync(&heap->tidy_irq);
-	cancel_work_sync(&heap->grow_work);
-	cancel_work_sync(&heap->collect_work);
-	cancel_delayed_work_sync(&heap->tidy_work);
-	if (heap->engine->quiesce)
-		heap->engine->quiesce(heap);
+	chaos_cancel_works(heap);
+	heap->engine->quiesce(heap);
 	/* These may have queued them again; they find the heap closing. */
 	irq_work_sync(&heap->grow_irq);
 	irq_work_sync(&heap->tidy_irq);
 	/* Pools that were returned, but are not free yet, need the engine. */
 	if (atomic_long_read(&heap->returns))
 		chaos_flush_returns();
+}
+
+/*
+ * An irq_work that ran on two CPUs at once is waited for on one of them, see
+ * chaos_san_quiesce().  A grace period later, the other has ended.  If it had not seen that the
+ * heap is closing, what it queued does, and does nothing.
+ */
+void chaos_grow_settle(struct chaos_heap *heap)
+{
+	chaos_cancel_works(heap);
 }
 
 /* How many of the tracepoints alloc and free have listeners; under chaos_heaps_mutex. */

@@ -6,8 +6,11 @@
  * to what is live, and nothing is stranded at a place that does not run again.
  */
 #include <linux/delay.h>
+#include <linux/irq_work.h>
+#include <linux/sched.h>
 
 #include "common.h"
+#include "engine.h"
 
 CHAOS_TEST_ENGINE_PARAM();
 
@@ -667,6 +670,9 @@ static void destroyed_unvisited(struct kunit *test)
 	struct chaos_test_thread threads[2] = {};
 	unsigned int cpus[2], i;
 
+	/* There, irq_work_sync() waits for a grace period, and that for the CPU. */
+	if (!arch_irq_work_has_interrupt())
+		kunit_skip(test, "no interrupt for irq_work");
 	chaos_test_cpus(test, cpus, ARRAY_SIZE(cpus));
 	for (i = 0; i < ARRAY_SIZE(threads); i++) {
 		threads[i].fn = parting_thread;
@@ -676,6 +682,53 @@ static void destroyed_unvisited(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, chaos_test_run(threads, ARRAY_SIZE(threads)), 0);
 	KUNIT_EXPECT_NOT_NULL(test, p.block);
 	KUNIT_EXPECT_TRUE(test, p.gone);
+}
+
+/**
+ * struct selfish - a real-time task that does not sleep, and cannot wait for memory
+ * @heap: that it uses
+ * @blocks: what it has got
+ * @grown: so has the heap
+ */
+struct selfish {
+	struct chaos_heap *heap;
+	struct llist_head blocks;
+	bool grown;
+};
+
+/* Statistics may sleep. */
+static void selfish_thread(struct chaos_test_thread *self)
+{
+	u64 end = ktime_get_ns() + WATCH_LIMIT;
+	struct selfish *s = self->arg;
+	struct chaos_test_block *b;
+
+	sched_set_fifo(current);
+	do {
+		b = chaos_test_make(s->heap, FLOW_SIZE, GFP_ATOMIC | __GFP_NOWARN, 1);
+		if (b)
+			llist_add(&b->node, &s->blocks);
+		else
+			udelay(5);
+		s->grown = atomic_long_read(&s->heap->grows);
+	} while (!s->grown && ktime_get_ns() < end);
+	sched_set_normal(current, 0);
+}
+
+/* The heap grows for it meanwhile: that is done by others, on other CPUs. */
+static void grows_beside(struct kunit *test)
+{
+	struct chaos_test_thread thread = { .fn = selfish_thread };
+	struct selfish s = { .heap = chaos_test_heap(test, SZ_1M, SZ_4M) };
+	unsigned int cpus[2];
+
+	chaos_test_cpus(test, cpus, ARRAY_SIZE(cpus));
+	thread.arg = &s;
+	thread.cpu = cpus[1];
+	KUNIT_ASSERT_EQ(test, chaos_test_run(&thread, 1), 0);
+	KUNIT_EXPECT_TRUE(test, s.grown);
+	KUNIT_EXPECT_EQ(test, chaos_test_drain(s.heap, &s.blocks), 0);
+	chaos_test_idle(test, s.heap, 0);
 }
 
 static struct kunit_case sharing_cases[] = {
@@ -688,6 +741,7 @@ static struct kunit_case sharing_cases[] = {
 	CHAOS_CASE(left_by_all),
 	CHAOS_CASE(busy_cpu),
 	CHAOS_CASE(destroyed_unvisited),
+	CHAOS_CASE(grows_beside),
 	{}
 };
 

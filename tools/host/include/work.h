@@ -39,6 +39,8 @@ static inline void init_irq_work(struct irq_work *work,
 	*work = (struct irq_work){ .func = func };
 }
 
+#define IRQ_WORK_INIT_HARD(fn)	((struct irq_work){ .func = (fn) })
+
 bool irq_work_queue(struct irq_work *work);
 void irq_work_sync(struct irq_work *work);
 
