@@ -170,6 +170,8 @@ static void mi_visit_work(struct work_struct *work)
 {
 	struct mi_visit *visit = container_of(work, struct mi_visit, work);
 	struct mi_heap *mi = visit->heap->priv;
+	/* Who asks after this may not be heard any more.  Pairs with mi_collect_cpu(). */
+	unsigned int asked = smp_load_acquire(&visit->asked);
 	bool force = xchg(&visit->force, false);
 	struct mi_tour tour = {
 		.heap = visit->heap,
@@ -187,7 +189,7 @@ static void mi_visit_work(struct work_struct *work)
 		}
 	migrate_enable();
 	/* After what was given back; pairs with mi_is_awaited(). */
-	smp_store_release(&visit->queued, false);
+	smp_store_release(&visit->done, asked);
 	wake_up_all(&mi->visited);
 }
 
@@ -229,8 +231,9 @@ static void mi_collect_cpu(struct chaos_heap *heap, unsigned int cpu, bool force
 		return;
 	if (force)
 		WRITE_ONCE(visit->force, true);
-	visit->awaited = !READ_ONCE(visit->queued);
-	WRITE_ONCE(visit->queued, true);
+	visit->awaited = visit->asked == READ_ONCE(visit->done);
+	/* After @force; pairs with mi_visit_work(). */
+	smp_store_release(&visit->asked, visit->asked + 1);
 	schedule_work_on(cpu, &visit->work);
 }
 
@@ -242,7 +245,7 @@ static bool mi_is_awaited(struct mi_heap *mi)
 	for_each_possible_cpu(cpu) {
 		visit = per_cpu_ptr(mi->visits, cpu);
 		/* Pairs with mi_visit_work(). */
-		if (visit->awaited && smp_load_acquire(&visit->queued))
+		if (visit->awaited && smp_load_acquire(&visit->done) != visit->asked)
 			return true;
 	}
 	return false;

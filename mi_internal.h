@@ -34,14 +34,16 @@ struct mi_bin_state {
  * @work: does so, there
  * @heap: whose theaps
  * @force: all that can be given back, not only what is overdue
- * @queued: from before @work is queued until it is done
- * @awaited: by the collection that queued it; under heap->mutex
+ * @asked: how often collections have queued it; changed under heap->mutex
+ * @done: the @asked that its last visit began with
+ * @awaited: by the collection that queued it last; under heap->mutex
  */
 struct mi_visit {
 	struct work_struct work;
 	struct chaos_heap *heap;
 	bool force;
-	bool queued;
+	unsigned int asked;
+	unsigned int done;
 	bool awaited;
 };
 
