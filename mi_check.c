@@ -673,9 +673,10 @@ static void mi_count_page(struct mi_tour *tour, const struct mi_page *page)
 {
 	u64 word = atomic64_read(&page->thread_free);
 	s64 count = mi_count_of(word);
-	/* data_race(): not of one moment, see above */
-	s64 used = data_race(mi_page_used(page));
+	/* In this order; pairs with mi_page_account(). */
+	u64 allocs = smp_load_acquire(&page->allocs);
 	u64 frees = READ_ONCE(page->frees) & ~MI_RETIRED;
+	s64 used = (s32)(allocs - frees);
 	unsigned int bin = READ_ONCE(page->bin);
 	struct chaos_class_stats *class = mi_tour_class(tour, bin);
 	s64 live = mi_is_owned(word) ? used + count : count;

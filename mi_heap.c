@@ -483,16 +483,20 @@ static __always_inline void mi_page_unretire(struct mi_theap *theap, struct mi_p
 
 /*
  * The blocks that have come and gone are counted by the theap from now on; those in
- * use by the page still.
+ * use by the page still.  Who reads the page's figures from elsewhere, see mi_count_page(),
+ * may find too many in use, but none too few as long as nobody allocates.
  */
 static __kprobes void mi_page_account(struct mi_theap *theap, struct mi_page *page)
 {
+	u64 frees;
+
 	mi_page_unretire(theap, page);
+	frees = page->frees;
 	/* Read by statistics, elsewhere */
-	WRITE_ONCE(theap->local_frees[page->bin],
-		   theap->local_frees[page->bin] + page->frees);
-	page->allocs -= page->frees;
-	page->frees = 0;
+	WRITE_ONCE(theap->local_frees[page->bin], theap->local_frees[page->bin] + frees);
+	WRITE_ONCE(page->frees, 0);
+	/* After that; pairs with mi_count_page(). */
+	smp_store_release(&page->allocs, page->allocs - frees);
 }
 
 /*
