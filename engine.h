@@ -108,6 +108,8 @@ struct chaos_block {
  * @walk: call @visitor for every live block, or for those of @pool if that is not
  *	NULL; -ECANCELED if that returned false, -EUCLEAN if the heap is damaged.  No
  *	block is visited that would reach out of its pool, or has no room for its trailer.
+ * @moves: how often memory has changed hands otherwise than by an allocation; if it has during
+ *	a walk, that may have missed blocks, or found them twice.  NULL: it belongs to no CPU.
  * @cell: bytes of a pool that a map shows as one cell, a power of two up to
  *	CHAOS_UNIT_SIZE; NULL: any will do
  * @next_unusable: the first cell at @offset or behind it where no block can be now,
@@ -149,6 +151,7 @@ struct chaos_engine {
 	int (*check)(struct chaos_heap *heap);
 	int (*walk)(struct chaos_heap *heap, struct chaos_pool *pool,
 		    chaos_visitor visitor, void *arg);
+	u64 (*moves)(struct chaos_heap *heap);
 	size_t (*cell)(const struct chaos_pool *pool);
 	size_t (*next_unusable)(const struct chaos_pool *pool, size_t offset);
 	void (*stats)(struct chaos_heap *heap, struct chaos_heap_stats *stats);

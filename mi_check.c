@@ -725,6 +725,23 @@ static void mi_count(struct mi_tour *tour)
 	mi_count_allocs(tour);
 }
 
+u64 mi_moves(struct chaos_heap *heap)
+{
+	struct mi_heap *mi = heap->priv;
+	struct mi_events *events;
+	unsigned int cpu, bin;
+	u64 moves = 0;
+
+	for_each_possible_cpu(cpu) {
+		events = per_cpu_ptr(mi->events, cpu);
+		moves += READ_ONCE(events->regained);
+		for (bin = 1; bin < MI_BINS; bin++)
+			moves += READ_ONCE(events->abandoned[bin]) +
+				 READ_ONCE(events->adopted[bin]);
+	}
+	return moves;
+}
+
 void mi_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats)
 {
 	struct chaos_class_stats sum = {};

@@ -1100,6 +1100,15 @@ __kprobes size_t mi_alloc_bulk(struct chaos_heap *heap, size_t size, size_t n,
 
 /* --------------------------------- freeing -------------------------------- */
 
+/* A page that was in no queue comes into one. */
+static __kprobes void mi_page_regain(struct mi_theap *theap, struct mi_page *page)
+{
+	struct mi_heap *mi = theap->heap->priv;
+
+	this_cpu_inc(mi->events->regained);
+	mi_theap_own_last(theap, page);
+}
+
 /* A push has made us the owner of a page. */
 static noinline __kprobes void mi_page_inherit(struct chaos_heap *heap,
 					       struct mi_page *page)
@@ -1109,7 +1118,7 @@ static noinline __kprobes void mi_page_inherit(struct chaos_heap *heap,
 
 	if (usable && home && home->tag == mi_context_tag() &&
 	    !mi_keeps_too_much(heap->priv))
-		mi_theap_own_last(home, page);		/* model: go-home */
+		mi_page_regain(home, page);		/* model: go-home */
 	else
 		mi_page_abandon(heap, page);
 }
@@ -1127,7 +1136,7 @@ static noinline __kprobes bool mi_page_reclaim(struct mi_theap *theap,
 	    /* model: reclaim */
 	    !atomic64_try_cmpxchg_acquire(&page->thread_free, (s64 *)&word, MI_OWNED))
 		return false;
-	mi_theap_own_last(theap, page);
+	mi_page_regain(theap, page);
 	return true;
 }
 
@@ -1489,6 +1498,7 @@ const struct chaos_engine chaos_mi_engine = {
 	.query		= mi_query,
 	.check		= mi_check,
 	.walk		= mi_walk,
+	.moves		= mi_moves,
 	.cell		= mi_cell,
 	.next_unusable	= mi_next_unusable,
 	.stats		= mi_stats,

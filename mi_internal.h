@@ -54,6 +54,7 @@ struct mi_visit {
  * @single_frees: blocks of bin 0
  * @abandoned: for each bin, pages made LISTED
  * @adopted: for each bin, LISTED pages taken over by an allocation
+ * @regained: FULL pages taken over by a free
  *
  * this_cpu_add() only: any level may interrupt any other.
  */
@@ -63,6 +64,7 @@ struct mi_events {
 	u64 foreign_frees[MI_BINS];
 	u64 abandoned[MI_BINS];
 	u64 adopted[MI_BINS];
+	u64 regained;
 };
 
 /**
@@ -213,6 +215,7 @@ int mi_walk(struct chaos_heap *heap, struct chaos_pool *pool, chaos_visitor visi
 	    void *arg);
 size_t mi_cell(const struct chaos_pool *pool);
 size_t mi_next_unusable(const struct chaos_pool *pool, size_t offset);
+u64 mi_moves(struct chaos_heap *heap);
 void mi_stats(struct chaos_heap *heap, struct chaos_heap_stats *stats);
 size_t mi_class_stats(struct chaos_heap *heap, struct chaos_class_stats *classes,
 		      size_t n);

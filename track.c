@@ -242,15 +242,9 @@ static int chaos_caller_cmp(const void *a, const void *b)
 	return x->blocks < y->blocks ? 1 : x->blocks > y->blocks ? -1 : 0;
 }
 
-/* How often pages have changed hands.  Only mimalloc's do. */
 static u64 chaos_callers_moves(struct chaos_heap *heap)
 {
-	struct chaos_heap_stats stats = { .adopted = 0 };
-
-	if (!heap->theaps)
-		return 0;
-	heap->engine->stats(heap, &stats);
-	return stats.adopted + stats.abandoned;
+	return heap->engine->moves ? heap->engine->moves(heap) : 0;
 }
 
 /* Walk once; were there changes that a walk may be wrong by? */
