@@ -81,8 +81,8 @@ int chaos_unclean(struct chaos_heap *heap, const char *fmt, ...)
 /* --------------------------------- look-up -------------------------------- */
 
 /*
- * What the engine knows of @p.  If somebody frees it at the same moment, the size may
- * be anything: one that leaves the pool tells that this is so.
+ * What the engine knows of @p.  A size that leaves the pool tells that somebody frees it at
+ * the same moment.
  */
 static enum chaos_verdict chaos_look_up(struct chaos_heap *heap, const void *p,
 					struct chaos_block *block)
@@ -94,9 +94,8 @@ static enum chaos_verdict chaos_look_up(struct chaos_heap *heap, const void *p,
 	pool = chaos_pool_in(heap, p, &verdict);
 	if (pool)
 		verdict = heap->engine->query(heap, pool, p, block);
-	if (verdict == CHAOS_OK &&
-	    (block->size > chaos_pool_end(pool) - (unsigned long)p ||
-	     chaos_san_is_waiting(heap, p)))
+	if (verdict == CHAOS_OK && (!chaos_pool_holds(pool, p, block->size) ||
+				    chaos_san_is_waiting(heap, p)))
 		verdict = CHAOS_FREED;
 	/* Whoever looks for its canary or its origin would look in front of it. */
 	if (verdict == CHAOS_OK && unlikely(block->size < heap->trailer))
@@ -1058,16 +1057,26 @@ EXPORT_SYMBOL_GPL(chaos_usable_size);
 
 /* ------------------------------ reallocation ------------------------------ */
 
+/* False also if somebody frees the block at the same moment, and the pool is returned. */
+static bool chaos_engine_resize(struct chaos_heap *heap, void *p, size_t size)
+{
+	struct chaos_pool *pool;
+	bool done;
+
+	preempt_disable();
+	pool = chaos_pool_of(p);
+	done = pool && heap->engine->resize(heap, pool, p, chaos_engine_size(heap, size));
+	preempt_enable();
+	return done;
+}
+
 static noinline bool chaos_resize_trailed(struct chaos_heap *heap, void *p, size_t size,
 					  gfp_t gfp, unsigned long caller)
 {
 	bool done;
 
 	chaos_harden_begin(heap);
-	preempt_disable();
-	done = heap->engine->resize(heap, chaos_pool_of(p), p,
-				    chaos_engine_size(heap, size));
-	preempt_enable();
+	done = chaos_engine_resize(heap, p, size);
 	if (done)
 		chaos_lay_trailer(heap, p, size, gfp, caller);
 	chaos_harden_end(heap);
@@ -1085,14 +1094,8 @@ static bool chaos_resize(struct chaos_heap *heap, void *p, size_t size,
 	/* What is cut off may be somebody else's at once. */
 	if (size <= old_size)
 		chaos_san_resize(heap, p, size, gfp);
-	if (chaos_has_trailer(heap)) {
-		done = chaos_resize_trailed(heap, p, size, gfp, caller);
-	} else {
-		preempt_disable();
-		done = heap->engine->resize(heap, chaos_pool_of(p), p,
-					    chaos_engine_size(heap, size));
-		preempt_enable();
-	}
+	done = chaos_has_trailer(heap) ? chaos_resize_trailed(heap, p, size, gfp, caller) :
+					 chaos_engine_resize(heap, p, size);
 	if (done && size > old_size)
 		chaos_san_resize(heap, p, size, gfp);
 	return done;

@@ -190,6 +190,9 @@ static bool chaos_is_damaged(struct chaos_heap *heap, const void *p)
 	if (!pool || pool->heap != heap ||
 	    heap->engine->query(heap, pool, p, &block) != CHAOS_OK)
 		return false;
+	/* Freed just now, see chaos_look_up(): no block, so no damaged one. */
+	if (!chaos_pool_holds(pool, p, block.size) || block.size < heap->trailer)
+		return false;
 	chaos_harden_client_size(heap, p, block.size, &intact);
 	return !intact;
 }

@@ -67,6 +67,15 @@ static __always_inline bool chaos_pool_has(const struct chaos_pool *pool,
 	return (unsigned long)p - pool->start < pool->size;
 }
 
+/*
+ * Can a block at @p have that many bytes?  Of one that somebody frees at the same moment, the
+ * engine may say anything.
+ */
+static inline bool chaos_pool_holds(const struct chaos_pool *pool, const void *p, size_t size)
+{
+	return size <= chaos_pool_end(pool) - (unsigned long)p;
+}
+
 /* A pool without memory. */
 extern struct chaos_pool chaos_no_pool;
 

@@ -940,6 +940,7 @@ static size_t tlsf_op_free_bulk(struct chaos_heap *heap, size_t n, void **p,
 				enum chaos_verdict *verdict)
 {
 	struct tlsf *t = heap->priv;
+	struct chaos_pool *pool;
 	unsigned long flags;
 	size_t done;
 
@@ -948,9 +949,12 @@ static size_t tlsf_op_free_bulk(struct chaos_heap *heap, size_t n, void **p,
 	tlsf_drain(t);
 	done = chaos_free_each(heap, n, p, verdict, tlsf_free_locked);
 	chaos_unlock(&t->lock, flags);
-	/* It is in a pool, which stays while preemption is off. */
-	if (unlikely(*verdict == CHAOS_FREED))
-		*verdict = tlsf_blame(chaos_pool_of(p[done])->priv, p[done]);
+	if (unlikely(*verdict == CHAOS_FREED)) {
+		/* It was in a pool, which may have been returned: nothing in it was live. */
+		pool = chaos_pool_of(p[done]);
+		if (pool)
+			*verdict = tlsf_blame(pool->priv, p[done]);
+	}
 	return done;
 }
 
