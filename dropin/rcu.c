@@ -20,6 +20,8 @@
  * @next: a grace period for these has not begun
  * @waiting: one has.  While @busy, only the work looks at this.
  * @busy: the work is queued, or runs and may queue itself again
+ * @begun: grace periods that have begun
+ * @ended: those of them whose blocks are free
  * @work: after the grace period
  * @wq: its queue
  */
@@ -28,6 +30,8 @@ static struct kfree_batch {
 	struct rcu_head *next;
 	struct rcu_head *waiting;
 	bool busy;
+	unsigned long begun;
+	unsigned long ended;
 	struct rcu_work work;
 	struct workqueue_struct *wq;
 } batch = {
@@ -56,10 +60,11 @@ static void batch_begin(void)
 	lockdep_assert_held(&batch.lock);
 	batch.waiting = batch.next;
 	batch.next = NULL;
-	/* What was waiting is free; pairs with chaos_kfree_rcu_barrier(). */
-	smp_store_release(&batch.busy, !!batch.waiting);
-	if (batch.busy)
-		queue_rcu_work(batch.wq, &batch.work);
+	batch.busy = batch.waiting;
+	if (!batch.busy)
+		return;
+	batch.begun++;
+	queue_rcu_work(batch.wq, &batch.work);
 }
 
 static void batch_work(struct work_struct *work)
@@ -67,6 +72,8 @@ static void batch_work(struct work_struct *work)
 	unsigned long flags;
 
 	free_list(batch.waiting);
+	/* What was waiting is free; pairs with chaos_kfree_rcu_barrier(). */
+	smp_store_release(&batch.ended, batch.ended + 1);
 	raw_spin_lock_irqsave(&batch.lock, flags);
 	batch_begin();
 	raw_spin_unlock_irqrestore(&batch.lock, flags);
@@ -109,16 +116,21 @@ void chaos_kfree_rcu(struct rcu_head *head, void *p)
 EXPORT_SYMBOL_GPL(chaos_kfree_rcu);
 
 /*
- * The work becomes busy and pending under one lock, and not busy by itself: who sees that it is
- * busy finds it pending or running.  The first look is not at @busy, because the work may be
- * on its last lines, which are this module's as well.
+ * What has been added until now is free after the grace period that has begun, or, what that
+ * does not wait for, after the next one; what others go on adding is not waited for.  Until
+ * these have ended, the work is queued or runs: it is queued under the lock with which it
+ * becomes busy, and begins the next one itself.
  */
 void chaos_kfree_rcu_barrier(void)
 {
-	do {
+	unsigned long flags, last;
+
+	raw_spin_lock_irqsave(&batch.lock, flags);
+	last = batch.begun + !!batch.next;
+	raw_spin_unlock_irqrestore(&batch.lock, flags);
+	/* Pairs with batch_work(). */
+	while ((long)(smp_load_acquire(&batch.ended) - last) < 0)
 		flush_rcu_work(&batch.work);
-		/* Pairs with batch_begin(). */
-	} while (smp_load_acquire(&batch.busy));
 }
 
 /**
@@ -141,8 +153,10 @@ int __init chaos_kfree_rcu_start(void)
 	return batch.wq ? 0 : -ENOMEM;
 }
 
+/* Nobody adds any more.  The work may be on its last lines, which are this module's as well. */
 void chaos_kfree_rcu_stop(void)
 {
 	chaos_kfree_rcu_barrier();
+	flush_rcu_work(&batch.work);
 	destroy_workqueue(batch.wq);
 }

@@ -967,6 +967,62 @@ static void rcu(struct kunit *test)
 	kfree(first(test));
 }
 
+#define FLOOD_BARRIERS	3
+#define FLOOD_PATIENCE	(30 * HZ)
+
+/**
+ * struct flood - somebody who frees after a grace period, again and again
+ * @waited: somebody else has waited for what was there, so often
+ * @done: enough
+ */
+struct flood {
+	unsigned int waited;
+	bool done;
+};
+
+static void flood_thread(struct chaos_test_thread *self)
+{
+	unsigned long end = jiffies + FLOOD_PATIENCE;
+	struct flood *flood = self->arg;
+	struct late *late;
+	unsigned int i;
+
+	if (self->nr) {
+		for (i = 0; i < FLOOD_BARRIERS; i++) {
+			chaos_kvfree_rcu_barrier();
+			if (!READ_ONCE(flood->done))
+				flood->waited++;
+		}
+		WRITE_ONCE(flood->done, true);
+	} else {
+		while (!READ_ONCE(flood->done) && time_before(jiffies, end)) {
+			late = kmalloc(sizeof(*late), GFP_KERNEL);
+			if (late)
+				kfree_rcu(late, rcu);
+			usleep_range(100, 200);
+		}
+		WRITE_ONCE(flood->done, true);
+	}
+}
+
+/* Who waits does so for what there is, not for what others go on adding. */
+static void rcu_flood(struct kunit *test)
+{
+	struct flood *flood = chaos_test_buf(test, 1, sizeof(*flood));
+	struct chaos_test_thread threads[2] = {};
+	unsigned int i;
+
+	kfree(first(test));
+	for (i = 0; i < ARRAY_SIZE(threads); i++)
+		threads[i] = (struct chaos_test_thread){
+			.fn = flood_thread, .arg = flood, .cpu = -1,
+		};
+	KUNIT_ASSERT_EQ(test, chaos_test_run(threads, ARRAY_SIZE(threads)), 0);
+	KUNIT_EXPECT_EQ(test, flood->waited, FLOOD_BARRIERS);
+	chaos_kvfree_rcu_barrier();
+	KUNIT_EXPECT_EQ(test, live(), 0);
+}
+
 struct shot {
 	struct hrtimer timer;
 	struct completion done;
@@ -1038,6 +1094,7 @@ static struct kunit_case dropin_cases[] = {
 	CHAOS_CASE(typesafe),
 	CHAOS_CASE(mempools),
 	CHAOS_CASE(rcu),
+	CHAOS_CASE(rcu_flood),
 	CHAOS_CASE(rcu_hardirq),
 	{}
 };
