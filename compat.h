@@ -244,6 +244,14 @@ static inline rcu_callback_t chaos_kvfree_rcu_arg(struct rcu_head *head, void *p
 }
 #endif
 
+/*
+ * Does kfree_rcu() have to be caught?  With TINY_RCU, what it is given came back by kvfree()
+ * until 6.15; since then it is given to vfree() if that is where it seems to be from.
+ */
+#if !defined(CONFIG_TINY_RCU) || LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#define CHAOS_HAS_KVFREE_CALL_RCU
+#endif
+
 /* To a list_lru, by the address of what is in an object of a cache; renamed in 6.8. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
 #define chaos_list_lru_add(lru, item)		list_lru_add_obj(lru, item)

@@ -15,7 +15,9 @@
 
 #include <linux/ftrace.h>
 #include <linux/moduleparam.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/srcu.h>
 
 #include "dropin.h"
 
@@ -25,10 +27,21 @@ MODULE_PARM_DESC(catch, "recognise blocks of heaps that the kernel frees (defaul
 
 #ifdef CHAOS_CAN_CATCH
 
+/* Who sleeps in here: nobody else keeps this module for it, if the heap is no client's. */
+DEFINE_STATIC_SRCU(caught_sleepers);
+
 /* What kfree_rcu() calls. */
 static void caught_rcu(struct rcu_head *head, void *arg)
 {
-	chaos_kfree_rcu(head, chaos_kvfree_rcu_block(head, arg));
+	int idx;
+
+	if (head) {
+		chaos_kfree_rcu(head, chaos_kvfree_rcu_block(head, arg));
+		return;
+	}
+	idx = srcu_read_lock(&caught_sleepers);
+	chaos_kfree_rcu(NULL, chaos_kvfree_rcu_block(NULL, arg));
+	srcu_read_unlock(&caught_sleepers, idx);
 }
 
 /**
@@ -49,7 +62,7 @@ static const struct caught caught[] = {
 	{ kfree_sensitive, chaos_kfree_sensitive, 0 },
 	{ kvfree_sensitive, chaos_kvfree_sensitive, 0 },
 	{ ksize, chaos_ksize, 0 },
-#ifndef CONFIG_TINY_RCU
+#ifdef CHAOS_HAS_KVFREE_CALL_RCU
 	/* An rcu_head in the block, then the block; without a head, the caller can wait. */
 	{ kvfree_call_rcu, caught_rcu, 1 },
 #endif
@@ -128,10 +141,17 @@ int chaos_catch_start(void)
 	return 0;
 }
 
+/*
+ * Who does not sleep has left before catch_no_more() returns.  Who does has left the SRCU section
+ * then, and its last lines, behind that, in the end.
+ */
 void chaos_catch_stop(void)
 {
-	if (catch)
-		catch_no_more(ARRAY_SIZE(caught));
+	if (!catch)
+		return;
+	catch_no_more(ARRAY_SIZE(caught));
+	synchronize_srcu(&caught_sleepers);
+	synchronize_rcu_tasks();
 }
 
 #else

@@ -14,6 +14,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/async.h>
 #include <linux/jiffies.h>
 #include <linux/log2.h>
 #include <linux/module.h>
@@ -275,7 +276,10 @@ static struct chaos_client *client_of(const struct module *owner)
 	return found;
 }
 
-/* Its exit function, if it was ever loaded, has returned. */
+/*
+ * Its exit function, if it was ever loaded, has returned.  What it has left to async_schedule(),
+ * the kernel waits for after this only.
+ */
 static int module_event(struct notifier_block *nb, unsigned long event, void *module)
 {
 	struct chaos_client *client;
@@ -284,8 +288,10 @@ static int module_event(struct notifier_block *nb, unsigned long event, void *mo
 		return NOTIFY_DONE;
 	/* It is nobody else's to take off the list. */
 	client = client_of(module);
-	if (client)
-		chaos_client_close(client);
+	if (!client)
+		return NOTIFY_OK;
+	async_synchronize_full();
+	chaos_client_close(client);
 	return NOTIFY_OK;
 }
 
