@@ -702,7 +702,22 @@ chaos_alloc_aligned_rest(struct chaos_heap *heap, size_t size, size_t align,
 	return chaos_do_alloc_aligned(heap, size, align, gfp, _RET_IP_);
 }
 
-/* FAST PATH of tlsf. */
+/* FAST PATH of tlsf.  False: the long way. */
+static __always_inline bool chaos_alloc_tlsf_aligned(struct chaos_heap *heap, size_t size,
+						     size_t align, gfp_t gfp, void **p,
+						     bool *due)
+{
+	if (unlikely(!is_power_of_2(align)) || align <= CHAOS_MIN_ALIGN ||
+	    unlikely(align > CHAOS_MAX_ALIGN) ||
+	    !chaos_is_fast(heap, size, gfp) || unlikely(!size) ||
+	    unlikely(!tlsf_alloc_aligned_fast(heap, chaos_plain_size(heap, size),
+					      align, p, due)))
+		return false;
+	if (CHAOS_SAN)
+		chaos_san_alloc(heap, *p, size, gfp);
+	return true;
+}
+
 static noinline __noclone __kprobes void *
 chaos_alloc_aligned_tlsf(struct chaos_heap *heap, size_t size, size_t align,
 			 gfp_t gfp)
@@ -712,14 +727,8 @@ chaos_alloc_aligned_tlsf(struct chaos_heap *heap, size_t size, size_t align,
 	void *p;
 
 	/* As above: t->heap is @heap. */
-	if (unlikely(!is_power_of_2(align)) || align <= CHAOS_MIN_ALIGN ||
-	    unlikely(align > CHAOS_MAX_ALIGN) ||
-	    !chaos_is_fast(heap, size, gfp) || unlikely(!size) ||
-	    unlikely(!tlsf_alloc_aligned_fast(heap, chaos_plain_size(heap, size),
-					      align, &p, &due)))
+	if (unlikely(!chaos_alloc_tlsf_aligned(heap, size, align, gfp, &p, &due)))
 		return chaos_alloc_aligned_rest(t->heap, size, align, gfp);
-	if (CHAOS_SAN)
-		chaos_san_alloc(heap, p, size, gfp);
 	return unlikely(due) ? chaos_wake_for(t->heap, p) : p;
 }
 
@@ -1449,6 +1458,60 @@ __kprobes void chaos_heap_free(struct chaos_heap *heap, const void *p)
 	}
 }
 EXPORT_SYMBOL_GPL(chaos_heap_free);
+
+static __always_inline void *chaos_track_caller_tlsf(struct chaos_heap *heap, size_t size,
+						     size_t align, gfp_t gfp,
+						     unsigned long caller)
+{
+	bool due;
+	void *p;
+
+	if (unlikely(align > CHAOS_MIN_ALIGN ?
+		     !chaos_alloc_tlsf_aligned(heap, size, align, gfp, &p, &due) :
+		     !chaos_alloc_tlsf(heap, size, gfp, &p, &due)))
+		return chaos_alloc_slow(heap, size, align, gfp, caller);
+	return unlikely(due) ? chaos_wake_for(heap, p) : p;
+}
+
+/*
+ * For those who allocate and free for others, as chaos_kmalloc.ko does: reports, tracking and
+ * tracepoints name @caller.  @align: a power of two, from CHAOS_MIN_ALIGN to CHAOS_MAX_ALIGN.
+ */
+void *chaos_heap_alloc_track_caller(struct chaos_heap *heap, size_t size, size_t align,
+				    gfp_t gfp, unsigned long caller)
+{
+	void *p;
+
+	heap = chaos_heap_or_default(heap);
+	if (heap->engine == &chaos_tlsf_engine)
+		return chaos_track_caller_tlsf(heap, size, align, gfp, caller);
+	if (heap->engine == &chaos_evl_engine)
+		return chaos_alloc_evl(heap, size, align, gfp, caller);
+	if (align > CHAOS_MIN_ALIGN)
+		return chaos_alloc_slow(heap, size, align, gfp, caller);
+	if (mi_in_plain_task() && likely(chaos_alloc_mi(heap, MI_TASK, size, gfp, &p)))
+		return p;
+	return chaos_alloc_other(heap, size, gfp, caller);
+}
+EXPORT_SYMBOL_GPL(chaos_heap_alloc_track_caller);
+
+void *chaos_heap_realloc_track_caller(struct chaos_heap *heap, const void *p, size_t size,
+				      gfp_t gfp, unsigned long caller)
+{
+	return chaos_do_realloc(chaos_heap_or_default(heap), p, size, gfp, caller);
+}
+EXPORT_SYMBOL_GPL(chaos_heap_realloc_track_caller);
+
+__kprobes void chaos_heap_free_track_caller(struct chaos_heap *heap, const void *p,
+					    unsigned long caller)
+{
+	heap = chaos_heap_or_default(heap);
+	if (heap->theaps ? chaos_free_fast(&heap->main_pool, heap, p) :
+			   heap->engine == &chaos_tlsf_engine && chaos_free_tlsf(heap, p))
+		return;
+	chaos_do_free(heap, p, caller);
+}
+EXPORT_SYMBOL_GPL(chaos_heap_free_track_caller);
 
 /**
  * chaos_heap_alloc_bulk() - allocate several blocks of one size from a heap

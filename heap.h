@@ -35,4 +35,12 @@ static inline struct chaos_heap *chaos_heap_or_default(struct chaos_heap *heap)
 	return heap;
 }
 
+/* See chaos_heap_alloc_aligned(), chaos_heap_realloc() and chaos_heap_free(). */
+void *chaos_heap_alloc_track_caller(struct chaos_heap *heap, size_t size, size_t align,
+				    gfp_t gfp, unsigned long caller);
+void *chaos_heap_realloc_track_caller(struct chaos_heap *heap, const void *p, size_t size,
+				      gfp_t gfp, unsigned long caller);
+void chaos_heap_free_track_caller(struct chaos_heap *heap, const void *p,
+				  unsigned long caller);
+
 #endif /* _CHAOS_HEAP_H */

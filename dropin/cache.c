@@ -84,6 +84,30 @@ static unsigned int object_align(unsigned int size, unsigned int align, slab_fla
 	return max_t(unsigned int, align, ARCH_SLAB_MINALIGN);
 }
 
+/* Part of the function that the client calls, so that _RET_IP_ is in the client. */
+static __always_inline struct kmem_cache *
+cache_create(struct chaos_client *client, const char *name, unsigned int size,
+	     unsigned int align, slab_flags_t flags, unsigned int offset, unsigned int len,
+	     void (*ctor)(void *))
+{
+	struct chaos_cache *cache;
+
+	if (flags & CACHE_KERNEL || !chaos_client_heap(client, GFP_KERNEL))
+		return kmem_cache_create_usercopy(name, size, align, flags, offset, len, ctor);
+	cache = chaos_client_kmalloc(client, sizeof(*cache), GFP_KERNEL, _RET_IP_);
+	if (!cache) {
+		if (flags & SLAB_PANIC)
+			panic("chaos_kmalloc: no memory for the cache %s\n", name);
+		return NULL;
+	}
+	cache->client = client;
+	cache->size = size;
+	cache->align = object_align(size, align, flags);
+	cache->flags = flags;
+	cache->ctor = ctor;
+	return (struct kmem_cache *)cache;
+}
+
 /**
  * chaos_cache_create_usercopy() - kmem_cache_create_usercopy() on a client's heap
  * @client: whose
@@ -108,22 +132,7 @@ struct kmem_cache *chaos_cache_create_usercopy(struct chaos_client *client,
 					       unsigned int offset, unsigned int len,
 					       void (*ctor)(void *))
 {
-	struct chaos_cache *cache;
-
-	if (flags & CACHE_KERNEL || !chaos_client_heap(client, GFP_KERNEL))
-		return kmem_cache_create_usercopy(name, size, align, flags, offset, len, ctor);
-	cache = chaos_kmalloc(client, sizeof(*cache), GFP_KERNEL);
-	if (!cache) {
-		if (flags & SLAB_PANIC)
-			panic("chaos_kmalloc: no memory for the cache %s\n", name);
-		return NULL;
-	}
-	cache->client = client;
-	cache->size = size;
-	cache->align = object_align(size, align, flags);
-	cache->flags = flags;
-	cache->ctor = ctor;
-	return (struct kmem_cache *)cache;
+	return cache_create(client, name, size, align, flags, offset, len, ctor);
 }
 EXPORT_SYMBOL_GPL(chaos_cache_create_usercopy);
 
@@ -143,7 +152,7 @@ struct kmem_cache *chaos_cache_create(struct chaos_client *client, const char *n
 				      unsigned int size, unsigned int align,
 				      slab_flags_t flags, void (*ctor)(void *))
 {
-	return chaos_cache_create_usercopy(client, name, size, align, flags, 0, 0, ctor);
+	return cache_create(client, name, size, align, flags, 0, 0, ctor);
 }
 EXPORT_SYMBOL_GPL(chaos_cache_create);
 
@@ -164,7 +173,7 @@ void chaos_cache_destroy(struct kmem_cache *cache)
 	/* Until then there are objects. */
 	if (ours->flags & SLAB_TYPESAFE_BY_RCU)
 		rcu_barrier();
-	chaos_kfree(ours);
+	chaos_client_free(ours, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_cache_destroy);
 
@@ -173,6 +182,12 @@ static void *construct(const struct chaos_cache *cache, void *p)
 	if (p && cache->ctor)
 		cache->ctor(p);
 	return p;
+}
+
+static void *object_alloc(const struct chaos_cache *cache, gfp_t gfp, unsigned long caller)
+{
+	return construct(cache, chaos_client_alloc(cache->client, object_size(cache),
+						   cache->align, gfp, caller));
 }
 
 /**
@@ -189,8 +204,7 @@ void *chaos_cache_alloc(struct kmem_cache *cache, gfp_t gfp)
 
 	if (!ours)
 		return kmem_cache_alloc(cache, gfp);
-	return construct(ours, chaos_client_alloc(ours->client, object_size(ours), ours->align,
-						  gfp));
+	return object_alloc(ours, gfp, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_cache_alloc);
 
@@ -229,9 +243,11 @@ EXPORT_SYMBOL_GPL(chaos_cache_alloc_lru);
  */
 void *chaos_cache_alloc_node(struct kmem_cache *cache, gfp_t gfp, int node)
 {
-	if (!our_cache(cache))
+	struct chaos_cache *ours = our_cache(cache);
+
+	if (!ours)
 		return kmem_cache_alloc_node(cache, gfp, node);
-	return chaos_cache_alloc(cache, gfp);
+	return object_alloc(ours, gfp, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_cache_alloc_node);
 
@@ -239,6 +255,19 @@ EXPORT_SYMBOL_GPL(chaos_cache_alloc_node);
 static void object_free_rcu(struct rcu_head *rcu)
 {
 	chaos_kfree(container_of(rcu, struct object_tail, rcu)->object);
+}
+
+static void object_free(const struct chaos_cache *cache, void *p, unsigned long caller)
+{
+	struct object_tail *tail;
+
+	if (p && cache->flags & SLAB_TYPESAFE_BY_RCU) {
+		tail = p + tail_offset(cache);
+		tail->object = p;
+		call_rcu(&tail->rcu, object_free_rcu);
+	} else {
+		chaos_client_free(p, caller);
+	}
 }
 
 /**
@@ -252,17 +281,11 @@ static void object_free_rcu(struct rcu_head *rcu)
 void chaos_cache_free(struct kmem_cache *cache, void *p)
 {
 	struct chaos_cache *ours = our_cache(cache);
-	struct object_tail *tail;
 
-	if (!ours) {
+	if (ours)
+		object_free(ours, p, _RET_IP_);
+	else
 		kmem_cache_free(cache, p);
-	} else if (p && ours->flags & SLAB_TYPESAFE_BY_RCU) {
-		tail = p + tail_offset(ours);
-		tail->object = p;
-		call_rcu(&tail->rcu, object_free_rcu);
-	} else {
-		chaos_kfree(p);
-	}
 }
 EXPORT_SYMBOL_GPL(chaos_cache_free);
 
@@ -278,13 +301,14 @@ EXPORT_SYMBOL_GPL(chaos_cache_free);
  */
 int chaos_cache_alloc_bulk(struct kmem_cache *cache, gfp_t gfp, size_t n, void **p)
 {
+	struct chaos_cache *ours = our_cache(cache);
 	size_t i;
 
 	/* Which says how many, or whether. */
-	if (!our_cache(cache))
+	if (!ours)
 		return kmem_cache_alloc_bulk(cache, gfp, n, p) ? n : 0;
 	for (i = 0; i < n; i++) {
-		p[i] = chaos_cache_alloc(cache, gfp);
+		p[i] = object_alloc(ours, gfp, _RET_IP_);
 		if (!p[i]) {
 			chaos_cache_free_bulk(cache, i, p);
 			return 0;
@@ -304,13 +328,17 @@ EXPORT_SYMBOL_GPL(chaos_cache_alloc_bulk);
  */
 void chaos_cache_free_bulk(struct kmem_cache *cache, size_t n, void **p)
 {
-	if (!cache) {
-		chaos_kfree_bulk(n, p);
-	} else if (our_cache(cache)) {
-		while (n)
-			chaos_cache_free(cache, p[--n]);
-	} else {
+	struct chaos_cache *ours = our_cache(cache);
+
+	if (cache && !ours) {
 		kmem_cache_free_bulk(cache, n, p);
+		return;
+	}
+	while (n--) {
+		if (ours)
+			object_free(ours, p[n], _RET_IP_);
+		else
+			chaos_client_free(p[n], _RET_IP_);
 	}
 }
 EXPORT_SYMBOL_GPL(chaos_cache_free_bulk);

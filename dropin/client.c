@@ -278,7 +278,7 @@ static struct chaos_client *client_of(const struct module *owner)
 
 /*
  * Its exit function, if it was ever loaded, has returned.  What it has left to async_schedule(),
- * the kernel waits for after this only.
+ * the kernel waits for after this only.  (As it does, so do we: for everybody's.)
  */
 static int module_event(struct notifier_block *nb, unsigned long event, void *module)
 {
@@ -316,15 +316,16 @@ static bool is_kernels(const struct chaos_heap *heap, gfp_t gfp)
 	return !heap || gfp & __GFP_NOFAIL || heap_refuses(gfp);
 }
 
-static void *heap_alloc(struct chaos_heap *heap, size_t size, size_t align, gfp_t gfp)
+static void *heap_alloc(struct chaos_heap *heap, size_t size, size_t align, gfp_t gfp,
+			unsigned long caller)
 {
 	if (unlikely(!heap || heap_refuses(gfp)))
 		return NULL;
 	if (unlikely(gfp & __GFP_NOFAIL))
 		gfp |= __GFP_NOWARN;
 	gfp &= ~(CLIENT_IGNORED | __GFP_NOFAIL);
-	return align > CHAOS_MIN_ALIGN ? chaos_heap_alloc_aligned(heap, size, align, gfp) :
-					 chaos_heap_alloc(heap, size, gfp);
+	align = max_t(size_t, align, CHAOS_MIN_ALIGN);
+	return chaos_heap_alloc_track_caller(heap, size, align, gfp, caller);
 }
 
 /* kmalloc() aligns powers of two. */
@@ -340,14 +341,16 @@ void *chaos_kernel_alloc(size_t size, size_t align, gfp_t gfp)
  * @size: bytes
  * @align: of the block, a power of two
  * @gfp: as for kmalloc()
+ * @caller: who asks
  *
  * Context: as kmalloc(); from a heap: any.
  * Return: a block, ZERO_SIZE_PTR or NULL
  */
-void *chaos_client_alloc(struct chaos_client *client, size_t size, size_t align, gfp_t gfp)
+void *chaos_client_alloc(struct chaos_client *client, size_t size, size_t align, gfp_t gfp,
+			 unsigned long caller)
 {
 	struct chaos_heap *heap = chaos_client_heap(client, gfp);
-	void *p = heap_alloc(heap, size, align, gfp);
+	void *p = heap_alloc(heap, size, align, gfp, caller);
 
 	return p || !is_kernels(heap, gfp) ? p : chaos_kernel_alloc(size, align, gfp);
 }
@@ -361,6 +364,24 @@ static size_t natural_align(const struct chaos_heap *heap, size_t size)
 	if (heap && heap->engine->natural && size <= PAGE_SIZE && is_power_of_2(size))
 		return CHAOS_MIN_ALIGN;
 	return clamp(size & -size, (size_t)CHAOS_MIN_ALIGN, (size_t)CHAOS_MAX_ALIGN);
+}
+
+void *chaos_client_kmalloc(struct chaos_client *client, size_t size, gfp_t gfp,
+			   unsigned long caller)
+{
+	struct chaos_heap *heap = chaos_client_heap(client, gfp);
+	void *p = heap_alloc(heap, size, natural_align(heap, size), gfp, caller);
+
+	return likely(p) || !is_kernels(heap, gfp) ? p : kmalloc(size, gfp);
+}
+
+void *chaos_client_kvmalloc(struct chaos_client *client, size_t size, gfp_t gfp,
+			    unsigned long caller)
+{
+	struct chaos_heap *heap = chaos_client_heap(client, gfp);
+	void *p = heap_alloc(heap, size, natural_align(heap, size), gfp, caller);
+
+	return likely(p) || !is_kernels(heap, gfp) ? p : kvmalloc(size, gfp);
 }
 
 /**
@@ -377,10 +398,7 @@ static size_t natural_align(const struct chaos_heap *heap, size_t size)
  */
 void *chaos_kmalloc(struct chaos_client *client, size_t size, gfp_t gfp)
 {
-	struct chaos_heap *heap = chaos_client_heap(client, gfp);
-	void *p = heap_alloc(heap, size, natural_align(heap, size), gfp);
-
-	return likely(p) || !is_kernels(heap, gfp) ? p : kmalloc(size, gfp);
+	return chaos_client_kmalloc(client, size, gfp, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_kmalloc);
 
@@ -400,7 +418,7 @@ void *chaos_kmalloc_array(struct chaos_client *client, size_t n, size_t size, gf
 
 	if (unlikely(check_mul_overflow(n, size, &bytes)))
 		return NULL;
-	return chaos_kmalloc(client, bytes, gfp);
+	return chaos_client_kmalloc(client, bytes, gfp, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_kmalloc_array);
 
@@ -417,10 +435,7 @@ EXPORT_SYMBOL_GPL(chaos_kmalloc_array);
  */
 void *chaos_kvmalloc(struct chaos_client *client, size_t size, gfp_t gfp)
 {
-	struct chaos_heap *heap = chaos_client_heap(client, gfp);
-	void *p = heap_alloc(heap, size, natural_align(heap, size), gfp);
-
-	return likely(p) || !is_kernels(heap, gfp) ? p : kvmalloc(size, gfp);
+	return chaos_client_kvmalloc(client, size, gfp, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_kvmalloc);
 
@@ -440,7 +455,7 @@ void *chaos_kvmalloc_array(struct chaos_client *client, size_t n, size_t size, g
 
 	if (unlikely(check_mul_overflow(n, size, &bytes)))
 		return NULL;
-	return chaos_kvmalloc(client, bytes, gfp);
+	return chaos_client_kvmalloc(client, bytes, gfp, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_kvmalloc_array);
 
@@ -448,36 +463,49 @@ EXPORT_SYMBOL_GPL(chaos_kvmalloc_array);
 
 /* A block of @heap in place of @p, which is of it as well; see is_kernels(), and @kv. */
 static void *move_block(struct chaos_heap *heap, const void *p, size_t size, gfp_t gfp,
-			bool kv)
+			bool kv, unsigned long caller)
 {
 	size_t old = chaos_heap_usable_size(heap, p);
-	void *new = heap_alloc(heap, size, natural_align(heap, size), gfp);
+	void *new = heap_alloc(heap, size, natural_align(heap, size), gfp, caller);
 
 	if (!new && is_kernels(heap, gfp))
 		new = kv ? kvmalloc(size, gfp) : kmalloc(size, gfp);
 	if (new) {
 		memcpy(new, p, min(old, size));
-		chaos_kfree(p);
+		chaos_client_free(p, caller);
 	}
 	return new;
 }
 
 static void *resize_block(struct chaos_heap *heap, const void *p, size_t size, gfp_t gfp,
-			  bool kv)
+			  bool kv, unsigned long caller)
 {
 	void *new;
 
 	if (!size) {
-		chaos_kfree(p);
+		chaos_client_free(p, caller);
 		return ZERO_SIZE_PTR;
 	}
 	if (is_kernels(heap, gfp))
-		return move_block(heap, p, size, gfp, kv);
-	new = chaos_heap_realloc(heap, p, size, gfp & ~CLIENT_IGNORED);
+		return move_block(heap, p, size, gfp, kv, caller);
+	new = chaos_heap_realloc_track_caller(heap, p, size, gfp & ~CLIENT_IGNORED, caller);
 	/* Which does not align it.  If there is no memory for both, it is not. */
 	if (new && !IS_ALIGNED((unsigned long)new, natural_align(NULL, size)))
-		new = move_block(heap, new, size, gfp | __GFP_NOWARN, kv) ?: new;
+		new = move_block(heap, new, size, gfp | __GFP_NOWARN, kv, caller) ?: new;
 	return new;
+}
+
+static void *client_krealloc(struct chaos_client *client, const void *p, size_t size,
+			     gfp_t gfp, unsigned long caller)
+{
+	struct chaos_heap *heap;
+
+	if (ZERO_OR_NULL_PTR(p))
+		return chaos_client_kmalloc(client, size, gfp, caller);
+	heap = chaos_heap_of(p);
+	if (!heap)
+		return krealloc(p, size, gfp);
+	return resize_block(heap, p, size, gfp, false, caller);
 }
 
 /**
@@ -494,14 +522,7 @@ static void *resize_block(struct chaos_heap *heap, const void *p, size_t size, g
  */
 void *chaos_krealloc(struct chaos_client *client, const void *p, size_t size, gfp_t gfp)
 {
-	struct chaos_heap *heap;
-
-	if (ZERO_OR_NULL_PTR(p))
-		return chaos_kmalloc(client, size, gfp);
-	heap = chaos_heap_of(p);
-	if (!heap)
-		return krealloc(p, size, gfp);
-	return resize_block(heap, p, size, gfp, false);
+	return client_krealloc(client, p, size, gfp, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_krealloc);
 
@@ -523,7 +544,7 @@ void *chaos_krealloc_array(struct chaos_client *client, void *p, size_t n, size_
 
 	if (unlikely(check_mul_overflow(n, size, &bytes)))
 		return NULL;
-	return chaos_krealloc(client, p, bytes, gfp);
+	return client_krealloc(client, p, bytes, gfp, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_krealloc_array);
 
@@ -544,23 +565,17 @@ void *chaos_kvrealloc(struct chaos_client *client, const void *p, size_t old_siz
 	struct chaos_heap *heap;
 
 	if (ZERO_OR_NULL_PTR(p))
-		return chaos_kvmalloc(client, size, gfp);
+		return chaos_client_kvmalloc(client, size, gfp, _RET_IP_);
 	heap = chaos_heap_of(p);
 	if (!heap)
 		return chaos_kernel_kvrealloc(p, old_size, size, gfp);
-	return resize_block(heap, p, size, gfp, true);
+	return resize_block(heap, p, size, gfp, true, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_kvrealloc);
 
 /* ---------------------------------- freeing -------------------------------- */
 
-/**
- * chaos_kfree() - kfree() for blocks of whomever
- * @p: a block of any heap or of kmalloc(), ZERO_SIZE_PTR or NULL
- *
- * Context: a heap's: any; else as kfree().
- */
-void chaos_kfree(const void *p)
+void chaos_client_free(const void *p, unsigned long caller)
 {
 	struct chaos_heap *heap;
 
@@ -573,10 +588,21 @@ void chaos_kfree(const void *p)
 	rcu_read_lock();
 	heap = chaos_heap_of(p);
 	if (likely(heap))
-		chaos_heap_free(heap, p);
+		chaos_heap_free_track_caller(heap, p, caller);
 	rcu_read_unlock();
 	if (unlikely(!heap))
 		kfree(p);
+}
+
+/**
+ * chaos_kfree() - kfree() for blocks of whomever
+ * @p: a block of any heap or of kmalloc(), ZERO_SIZE_PTR or NULL
+ *
+ * Context: a heap's: any; else as kfree().
+ */
+void chaos_kfree(const void *p)
+{
+	chaos_client_free(p, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_kfree);
 
@@ -589,7 +615,7 @@ EXPORT_SYMBOL_GPL(chaos_kfree);
 void chaos_kvfree(const void *p)
 {
 	if (ZERO_OR_NULL_PTR(p) || chaos_heap_of(p))
-		chaos_kfree(p);
+		chaos_client_free(p, _RET_IP_);
 	else
 		kvfree(p);
 }
@@ -604,7 +630,7 @@ EXPORT_SYMBOL_GPL(chaos_kvfree);
 void chaos_kfree_nolock(const void *p)
 {
 	if (ZERO_OR_NULL_PTR(p) || chaos_heap_of(p))
-		chaos_kfree(p);
+		chaos_client_free(p, _RET_IP_);
 	else
 		chaos_kernel_kfree_nolock(p);
 }
@@ -619,7 +645,7 @@ EXPORT_SYMBOL_GPL(chaos_kfree_nolock);
 void chaos_kvfree_atomic(const void *p)
 {
 	if (ZERO_OR_NULL_PTR(p) || chaos_heap_of(p))
-		chaos_kfree(p);
+		chaos_client_free(p, _RET_IP_);
 	else
 		chaos_kernel_kvfree_atomic(p);
 }
@@ -653,10 +679,12 @@ void chaos_kfree_sensitive(const void *p)
 {
 	if (ZERO_OR_NULL_PTR(p))
 		return;
-	if (chaos_heap_of(p))
-		chaos_kvfree_sensitive(p, chaos_ksize(p));
-	else
+	if (chaos_heap_of(p)) {
+		memzero_explicit((void *)p, chaos_ksize(p));
+		chaos_client_free(p, _RET_IP_);
+	} else {
 		kfree_sensitive(p);
+	}
 }
 EXPORT_SYMBOL_GPL(chaos_kfree_sensitive);
 
@@ -672,7 +700,10 @@ void chaos_kvfree_sensitive(const void *p, size_t size)
 	if (ZERO_OR_NULL_PTR(p))
 		return;
 	memzero_explicit((void *)p, size);
-	chaos_kvfree(p);
+	if (chaos_heap_of(p))
+		chaos_client_free(p, _RET_IP_);
+	else
+		kvfree(p);
 }
 EXPORT_SYMBOL_GPL(chaos_kvfree_sensitive);
 
@@ -685,7 +716,7 @@ EXPORT_SYMBOL_GPL(chaos_kvfree_sensitive);
 void chaos_kfree_const(const void *p)
 {
 	if (ZERO_OR_NULL_PTR(p) || chaos_heap_of(p))
-		chaos_kfree(p);
+		chaos_client_free(p, _RET_IP_);
 	else
 		kfree_const(p);
 }
@@ -701,7 +732,7 @@ EXPORT_SYMBOL_GPL(chaos_kfree_const);
 void chaos_kfree_bulk(size_t n, void **p)
 {
 	while (n)
-		chaos_kfree(p[--n]);
+		chaos_client_free(p[--n], _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_kfree_bulk);
 

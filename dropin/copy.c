@@ -8,6 +8,18 @@
 
 #include "dropin.h"
 
+static char *copy_nul(struct chaos_client *client, const char *s, size_t len, gfp_t gfp,
+		      unsigned long caller)
+{
+	char *copy = chaos_client_kmalloc(client, size_add(len, 1), gfp, caller);
+
+	if (!copy)
+		return NULL;
+	memcpy(copy, s, len);
+	copy[len] = '\0';
+	return copy;
+}
+
 /**
  * chaos_kmemdup_nul() - kmemdup_nul() to a client's heap
  * @client: whose
@@ -20,16 +32,7 @@
  */
 char *chaos_kmemdup_nul(struct chaos_client *client, const char *s, size_t len, gfp_t gfp)
 {
-	char *copy;
-
-	if (!s)
-		return NULL;
-	copy = chaos_kmalloc(client, size_add(len, 1), gfp);
-	if (!copy)
-		return NULL;
-	memcpy(copy, s, len);
-	copy[len] = '\0';
-	return copy;
+	return s ? copy_nul(client, s, len, gfp, _RET_IP_) : NULL;
 }
 EXPORT_SYMBOL_GPL(chaos_kmemdup_nul);
 
@@ -45,7 +48,7 @@ EXPORT_SYMBOL_GPL(chaos_kmemdup_nul);
 char *chaos_kstrdup(struct chaos_client *client, const char *s, gfp_t gfp)
 {
 	/* The string may change meanwhile: what is copied is as long as it was. */
-	return s ? chaos_kmemdup_nul(client, s, strlen(s), gfp) : NULL;
+	return s ? copy_nul(client, s, strlen(s), gfp, _RET_IP_) : NULL;
 }
 EXPORT_SYMBOL_GPL(chaos_kstrdup);
 
@@ -61,7 +64,7 @@ EXPORT_SYMBOL_GPL(chaos_kstrdup);
  */
 char *chaos_kstrndup(struct chaos_client *client, const char *s, size_t max, gfp_t gfp)
 {
-	return s ? chaos_kmemdup_nul(client, s, strnlen(s, max), gfp) : NULL;
+	return s ? copy_nul(client, s, strnlen(s, max), gfp, _RET_IP_) : NULL;
 }
 EXPORT_SYMBOL_GPL(chaos_kstrndup);
 
@@ -77,7 +80,7 @@ EXPORT_SYMBOL_GPL(chaos_kstrndup);
  */
 void *chaos_kmemdup(struct chaos_client *client, const void *src, size_t len, gfp_t gfp)
 {
-	void *copy = chaos_kmalloc(client, len, gfp);
+	void *copy = chaos_client_kmalloc(client, len, gfp, _RET_IP_);
 
 	if (copy)
 		memcpy(copy, src, len);
@@ -97,13 +100,30 @@ EXPORT_SYMBOL_GPL(chaos_kmemdup);
  */
 void *chaos_kvmemdup(struct chaos_client *client, const void *src, size_t len, gfp_t gfp)
 {
-	void *copy = chaos_kvmalloc(client, len, gfp);
+	void *copy = chaos_client_kvmalloc(client, len, gfp, _RET_IP_);
 
 	if (copy)
 		memcpy(copy, src, len);
 	return copy;
 }
 EXPORT_SYMBOL_GPL(chaos_kvmemdup);
+
+static __printf(3, 0) char *print(struct chaos_client *client, gfp_t gfp, const char *fmt,
+				  va_list args, unsigned long caller)
+{
+	unsigned int len;
+	va_list again;
+	char *text;
+
+	va_copy(again, args);
+	len = vsnprintf(NULL, 0, fmt, again);
+	va_end(again);
+	text = chaos_client_kmalloc(client, len + 1, gfp, caller);
+	/* What is printed may have become longer since. */
+	if (text)
+		vscnprintf(text, len + 1, fmt, args);
+	return text;
+}
 
 /**
  * chaos_kvasprintf() - kvasprintf() to a client's heap
@@ -117,18 +137,7 @@ EXPORT_SYMBOL_GPL(chaos_kvmemdup);
  */
 char *chaos_kvasprintf(struct chaos_client *client, gfp_t gfp, const char *fmt, va_list args)
 {
-	unsigned int len;
-	va_list again;
-	char *text;
-
-	va_copy(again, args);
-	len = vsnprintf(NULL, 0, fmt, again);
-	va_end(again);
-	text = chaos_kmalloc(client, len + 1, gfp);
-	/* What is printed may have become longer since. */
-	if (text)
-		vscnprintf(text, len + 1, fmt, args);
-	return text;
+	return print(client, gfp, fmt, args, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(chaos_kvasprintf);
 
@@ -147,7 +156,7 @@ char *chaos_kasprintf(struct chaos_client *client, gfp_t gfp, const char *fmt, .
 	char *text;
 
 	va_start(args, fmt);
-	text = chaos_kvasprintf(client, gfp, fmt, args);
+	text = print(client, gfp, fmt, args, _RET_IP_);
 	va_end(args);
 	return text;
 }

@@ -640,6 +640,38 @@ static void free_foreign(struct kunit *test)
 	}
 }
 
+static noinline __noclone void free_twice(struct kunit *test)
+{
+	void *p = first(test);
+
+	OPTIMIZER_HIDE_VAR(p);
+	kfree(p);
+	kfree(p);
+	/* Which is no jump, then. */
+	barrier();
+}
+
+/* The rate limit may have swallowed it: again, until the log has it. */
+static void reports_name_client(struct kunit *test)
+{
+	struct kmsg_dump_iter log;
+	unsigned int tries;
+	size_t lines = 0;
+
+	if (!IS_ENABLED(CONFIG_PRINTK) || !IS_ENABLED(CONFIG_KALLSYMS))
+		kunit_skip(test, "a kernel without log or symbols");
+	chaos_test_log_start(&log);
+	for (tries = 0; !lines && tries < 400; tries++) {
+		if (tries)
+			msleep(50);
+		free_twice(test);
+		lines = chaos_test_log_lines(&log, "free_twice+");
+	}
+	KUNIT_EXPECT_GE(test, lines, 1);
+	chaos_test_idle(test, client->heap, tries);
+	chaos_client_close(client);
+}
+
 static void free_bulk(struct kunit *test)
 {
 	void *p[] = { first(test), dropin_kernel_kmalloc(100), kmalloc(1, GFP_KERNEL) };
@@ -1083,6 +1115,7 @@ static struct kunit_case dropin_cases[] = {
 #endif
 	CHAOS_CASE(realloc_foreign),
 	CHAOS_CASE(free_foreign),
+	CHAOS_CASE(reports_name_client),
 	CHAOS_CASE(free_bulk),
 	CHAOS_CASE(scoped),
 	CHAOS_CASE(sensitive),

@@ -76,6 +76,7 @@ test_caught()
 
 clean()
 {
+	echo 0 >"$TRACING/events/chaos_alloc/enable"
 	rmmod chaos_caught
 	remove_cgroup
 }
@@ -85,5 +86,26 @@ caught()
 	with_clients "$1" test_caught clean
 }
 
+# test_seen: whoever asks for a block is who chaos_caught.ko's trace names
+test_seen()
+{
+	make_cgroup || return
+	echo >"$TRACING/trace"
+	echo 1 >"$TRACING/events/chaos_alloc/enable" || fail "no events" || return
+	in_cgroup insmod /modules/chaos_caught.ko || fail "chaos_caught.ko says no" || return
+	echo 0 >"$TRACING/events/chaos_alloc/enable"
+	grep ' alloc: call_site=.* heap=chaos_caught$' "$TRACING/trace" >/tmp/trace
+	[ "$(grep -Fc '[chaos_caught]' /tmp/trace)" -ge 10 ] || fail "$(head -n 3 /tmp/trace)" ||
+		return
+	others=$(grep -F '[chaos_kmalloc]' /tmp/trace | head -n 3)
+	[ -z "$others" ] || fail "$others" || return
+	unload chaos_caught
+}
+
+seen()
+{
+	with_clients "$1" test_seen clean
+}
+
 CASES="refuses_pool_size:1K refuses_pool_size:1T refuses_max_size:8E refuses_allocator:foo"
-run_suite "$SUITE" "$CASES $(each caught)"
+run_suite "$SUITE" "$CASES $(each caught) seen:tlsf"
