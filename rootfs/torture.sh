@@ -37,7 +37,8 @@ finds()
 {
 	mark=$(log_mark)
 	torture failure true "${1#*:}" bug="${1%:*}" seconds=6 onoff=0 pressure=0 || return
-	log_since "$mark" | grep -q 'chaos_torture: FAILURE' || fail "no verdict"
+	log_since "$mark" | grep -q 'chaos_torture: FAILURE .* mistakes=[1-9]' ||
+		fail "no verdict, or no mistake"
 }
 
 cases()

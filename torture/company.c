@@ -66,7 +66,7 @@ static void bring_back(int cpu)
 	int err;
 
 	/* More than 0: somebody else has done it. */
-	while ((err = add_cpu(cpu)) < 0 && tries++ < 50)
+	while ((err = add_cpu(cpu)) < 0 && tries++ < 500)
 		msleep(20);
 	if (err < 0)
 		torture_fail("CPU %d does not come back: %d", cpu, err);
@@ -464,8 +464,10 @@ static void bug_round(struct torture_actor *a)
 
 	torture_pause(100);
 	b = torture_stopping() ? NULL : torture_take(arena, &a->rnd);
-	if (b)
+	if (b) {
 		make_mistake(a, arena, b);
+		torture_company.mistakes++;
+	}
 }
 
 /* ------------------------------------ all ---------------------------------- */

@@ -201,13 +201,13 @@ static void say_figures(const char *what)
 	struct torture_tally all;
 
 	total(sum, &all);
-	pr_info("%s engine=%s seed=%u seconds=%u task=%llu softirq=%llu hardirq=%llu nmi=%llu made=%llu freed=%llu foreign=%llu live=%lld nulls=%llu nmi_nulls=%llu checks=%llu switches=%llu heaps=%llu full=%llu collects=%llu hooks=%llu squeezes=%llu\n",
+	pr_info("%s engine=%s seed=%u seconds=%u task=%llu softirq=%llu hardirq=%llu nmi=%llu made=%llu freed=%llu foreign=%llu live=%lld nulls=%llu nmi_nulls=%llu checks=%llu switches=%llu heaps=%llu full=%llu collects=%llu hooks=%llu squeezes=%llu mistakes=%llu\n",
 		what, engine, seed, jiffies_to_msecs(jiffies - begin) / 1000,
 		all_ops(&sum[TORTURE_TASK]), all_ops(&sum[TORTURE_SOFTIRQ]),
 		all_ops(&sum[TORTURE_HARDIRQ]), all_ops(&sum[TORTURE_NMI]),
 		all.made, all.freed, all.foreign, (s64)(all.made - all.freed),
 		all.nulls, sum[TORTURE_NMI].nulls, c->checks, c->switches, c->heaps,
-		c->full, c->collects, c->hooks, c->squeezes);
+		c->full, c->collects, c->hooks, c->squeezes, c->mistakes);
 }
 
 static void say_operations(void)
@@ -245,6 +245,7 @@ static const char *not_done(void)
 		{ o->exhaust, c->full, "heaps filled up" },
 		{ o->collect, c->collects, "collections" },
 		{ o->pressure, c->squeezes, "shortages of memory" },
+		{ *o->bug, c->mistakes, "mistakes" },
 	};
 	unsigned int i;
 

@@ -227,6 +227,7 @@ void torture_cpu_joined(int cpu);
  * @heaps: heaps that came and went
  * @full: times that a heap was filled until there was nothing left
  * @squeezes: times that the system was short of memory
+ * @mistakes: made on purpose
  * @collects: times that a heap was tidied up, or its options changed
  * @hooks: blocks that the deferred-free hook freed
  */
@@ -236,6 +237,7 @@ struct torture_company {
 	u64 heaps;
 	u64 full;
 	u64 squeezes;
+	u64 mistakes;
 	u64 collects;
 	u64 hooks;
 };
