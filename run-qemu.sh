@@ -57,7 +57,7 @@ Exit status: 0 nothing was wrong, 1 something was, 2 wrong usage, 124 timeout.
 EOF
 }
 
-TIMEOUT_FAST=300
+TIMEOUT_FAST=600
 TIMEOUT_SLOW=1200
 
 bad_usage()
