@@ -2,6 +2,7 @@
 /*
  * What the suites share.  See common.h.
  */
+#include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/err.h>
 #include <linux/irq_work.h>
@@ -266,16 +267,37 @@ size_t chaos_test_drain(struct chaos_heap *heap, struct llist_head *blocks)
 	return bad;
 }
 
+static int do_nothing(void *unused)
+{
+	return 0;
+}
+
+/*
+ * A collection waits for a moment only, and what it has waited for in vain comes later.  By the
+ * time that a CPU's workers have done something for us, they have done that.
+ */
+void chaos_test_collect(struct chaos_heap *heap)
+{
+	int cpu;
+
+	chaos_heap_collect(heap, true);
+	cpus_read_lock();
+	for_each_online_cpu(cpu)
+		smp_call_on_cpu(cpu, do_nothing, NULL, false);
+	cpus_read_unlock();
+	chaos_heap_collect(heap, true);
+}
+
 size_t chaos_test_capacity(struct kunit *test, struct chaos_heap *heap,
 			   size_t size)
 {
 	LLIST_HEAD(blocks);
 	size_t n;
 
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	n = chaos_test_exhaust(heap, size, GFP_KERNEL, &blocks);
 	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	return n;
 }
 

@@ -111,6 +111,9 @@ void chaos_test_idle(struct kunit *test, struct chaos_heap *heap,
 		     unsigned long bad_frees);
 void chaos_test_sound(struct kunit *test, struct chaos_heap *heap);
 
+/* Collect all that CPUs keep, however long one of them is about it. */
+void chaos_test_collect(struct chaos_heap *heap);
+
 size_t chaos_test_live(struct chaos_heap *heap);
 unsigned long chaos_test_bad_frees(struct chaos_heap *heap);
 

@@ -674,7 +674,7 @@ static void stats(struct kunit *test)
 
 	chaos_heap_free(heap, p);
 	chaos_heap_free(heap, q);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	chaos_heap_stats(heap, &s);
 	KUNIT_EXPECT_EQ(test, s.live_blocks, 0);
 	KUNIT_EXPECT_EQ(test, s.held_bytes, before.held_bytes);
@@ -705,7 +705,7 @@ static void collect(struct kunit *test)
 		chaos_heap_collect(heap, false);
 		chaos_test_sound(test, heap);
 	}
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	chaos_test_sound(test, heap);
 	chaos_heap_stats(heap, &s);
 	/* One block: a page at most, of the size that has one for 1000 bytes. */

@@ -353,7 +353,7 @@ static void pages_and_peak(struct kunit *test)
 	KUNIT_EXPECT_GE(test, c->k->page_bytes, c->k->live_bytes);
 	KUNIT_EXPECT_GE(test, c->s.peak_held_bytes, c->k->page_bytes);
 	do_batch(test, b, &here, free_batch, 0, n);
-	chaos_heap_collect(c->heap, true);
+	chaos_test_collect(c->heap);
 	look(test, c);
 	KUNIT_EXPECT_EQ(test, c->k->pages, 0);
 	KUNIT_EXPECT_EQ(test, c->k->page_bytes, 0);

@@ -488,7 +488,7 @@ static void storm_thread(struct chaos_test_thread *self)
 /* Release the pools as often as possible; what is gone is nobody's. */
 static void storm_release(struct storm *storm, unsigned int turns)
 {
-	unsigned long end = jiffies + 20 * HZ;
+	unsigned long end = jiffies + 120 * HZ;
 	struct rig *rig = storm->rig;
 	unsigned int i = 0;
 	u8 *mem;

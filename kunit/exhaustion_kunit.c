@@ -53,7 +53,7 @@ static void fill_and_recover(struct kunit *test)
 	for (i = CHAOS_TEST_FEWER > 1; i < ARRAY_SIZE(fill_sizes); i++) {
 		size_t size = fill_sizes[i];
 
-		chaos_heap_collect(heap, true);
+		chaos_test_collect(heap);
 		chaos_heap_stats(heap, &s);
 		first = chaos_test_exhaust(heap, size, GFP_KERNEL, &blocks);
 		chaos_heap_stats(heap, &full);
@@ -100,7 +100,7 @@ static void one_more(struct kunit *test)
 		}
 		KUNIT_EXPECT_EQ_MSG(test, errors, 0, "size %zu", fill_sizes[i]);
 		KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
-		chaos_heap_collect(heap, true);
+		chaos_test_collect(heap);
 	}
 	chaos_test_idle(test, heap, 0);
 }
@@ -200,14 +200,14 @@ static void atomic_never_grows(struct kunit *test)
 		preempt_enable();
 		KUNIT_EXPECT_GE(test, n * 3000, SZ_1M / 2);
 		KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
-		chaos_heap_collect(heap, true);
+		chaos_test_collect(heap);
 
 		local_irq_save(flags);
 		n = chaos_test_exhaust(heap, 3000, gfps[i], &blocks);
 		local_irq_restore(flags);
 		KUNIT_EXPECT_GE(test, n * 3000, SZ_1M / 2);
 		KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
-		chaos_heap_collect(heap, true);
+		chaos_test_collect(heap);
 	}
 	chaos_heap_stats(heap, &s);
 	KUNIT_EXPECT_EQ(test, s.failures, 2 * ARRAY_SIZE(gfps));
@@ -281,6 +281,9 @@ static void grows_at_once(struct kunit *test)
 	for (turn = 0; turn < 5; turn++) {
 		struct chaos_heap *heap = chaos_test_heap(test, SZ_1M, SZ_16M);
 
+		/* Or some of it is returned before the last thread has ended. */
+		KUNIT_ASSERT_EQ(test, chaos_heap_set_option(heap, CHAOS_OPT_RETURN_DELAY,
+							    3600000), 0);
 		for (i = 0; i < 4; i++) {
 			threads[i].fn = greedy_thread;
 			threads[i].arg = heap;

@@ -275,7 +275,7 @@ static void sweep_grow(struct kunit *test)
 		fault_expect_whole(test, heap, &blocks, live);
 		KUNIT_ASSERT_EQ(test, chaos_test_drain(heap, &blocks), 0);
 		/* Back to the first pool. */
-		chaos_heap_collect(heap, true);
+		chaos_test_collect(heap);
 		chaos_heap_stats(heap, &s);
 		KUNIT_ASSERT_EQ(test, s.pools, 1);
 	} while (fault_goes_on(test, &sweep));

@@ -133,7 +133,7 @@ static void steps(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, last, GROW_MAX);
 	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
 
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	grow_expect_small(test, heap);
 	b = chaos_test_make(heap, 3 * SZ_1M, GFP_KERNEL, 2);
 	KUNIT_ASSERT_NOT_NULL(test, b);
@@ -146,9 +146,24 @@ static void steps(struct kunit *test)
 
 #define MARK_BLOCK	SZ_16K
 
+/* When less than a quarter is free, the worker is due, or has been. */
+static bool mark_wait(struct chaos_heap *heap)
+{
+	unsigned long end = jiffies + msecs_to_jiffies(GROW_PATIENCE);
+	struct chaos_heap_stats s;
+
+	for (s = grow_stats(heap); s.held_bytes > s.pool_bytes / 4 * 3 + MARK_BLOCK &&
+	     s.pool_bytes < GROW_MAX; s = grow_stats(heap)) {
+		if (time_after(jiffies, end))
+			return false;
+		usleep_range(2000, 3000);
+	}
+	return true;
+}
+
 /*
- * Atomic callers that leave the worker some time between any two blocks never
- * see NULL before the heap is as large as it may be.
+ * Atomic callers that leave the worker the time that it needs never see NULL before the heap
+ * is as large as it may be.
  */
 static void watermark_wakes(struct kunit *test)
 {
@@ -166,7 +181,7 @@ static void watermark_wakes(struct kunit *test)
 		if (!b)
 			break;
 		llist_add(&b->node, &blocks);
-		usleep_range(2000, 3000);
+		KUNIT_ASSERT_TRUE(test, mark_wait(heap));
 	} while (s.held_bytes < GROW_MAX / 4 * 3);
 	KUNIT_EXPECT_EQ(test, s.pool_bytes, GROW_MAX);
 	KUNIT_EXPECT_EQ(test, s.grows, ilog2(GROW_MAX / GROW_RESERVE));
@@ -350,7 +365,7 @@ static void collect_returns(struct kunit *test)
 	grow_and_free(test, heap);
 	chaos_heap_collect(heap, false);
 	KUNIT_EXPECT_EQ(test, grow_stats(heap).returns, 0);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	grow_expect_small(test, heap);
 	chaos_test_idle(test, heap, 0);
 }
@@ -375,7 +390,7 @@ static void main_pool(struct kunit *test)
 	grow_full(test, heap, &blocks);
 	grow_expect_main(test, heap, GROW_MAX / 2);
 	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	grow_expect_small(test, heap);
 	grow_expect_main(test, heap, GROW_RESERVE);
 	chaos_test_idle(test, heap, 0);
@@ -393,7 +408,7 @@ static void keeps_reserve(struct kunit *test)
 	grow_option(test, heap, CHAOS_OPT_RETURN_DELAY, 0);
 	grow_and_free(test, heap);
 	KUNIT_EXPECT_NE(test, grow_wait_pools(heap, 2), 0);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	msleep(300);
 	s = grow_stats(heap);
 	KUNIT_EXPECT_EQ(test, s.pools, 2);
@@ -418,10 +433,10 @@ static void keeps_watermark(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, chaos_test_unmake(heap, high));
 
 	grow_option(test, heap, CHAOS_OPT_WATERMARK, 20);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	KUNIT_EXPECT_EQ(test, grow_stats(heap).pools, 2);
 	grow_option(test, heap, CHAOS_OPT_WATERMARK, 5);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	grow_expect_small(test, heap);
 	KUNIT_EXPECT_TRUE(test, chaos_test_unmake(heap, low));
 	chaos_test_idle(test, heap, 0);
@@ -441,7 +456,7 @@ static void stale_pointer(struct kunit *test)
 	stale = b;
 	KUNIT_EXPECT_TRUE(test, chaos_test_unmake(heap, b));
 	KUNIT_EXPECT_EQ(test, chaos_test_drain(heap, &blocks), 0);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	grow_expect_small(test, heap);
 
 	KUNIT_EXPECT_FALSE(test, chaos_heap_owns(heap, stale));
@@ -458,7 +473,7 @@ static void grows_again(struct kunit *test)
 	for (turn = 0; turn < GROW_TURNS; turn++) {
 		grow_and_free(test, heap);
 		chaos_test_sound(test, heap);
-		chaos_heap_collect(heap, true);
+		chaos_test_collect(heap);
 		grow_expect_small(test, heap);
 		chaos_test_sound(test, heap);
 	}

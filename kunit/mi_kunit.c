@@ -67,8 +67,11 @@ static struct chaos_heap *mi_test_heap(struct kunit *test)
 		.pool_size = MI_TEST_POOL,
 		.node = NUMA_NO_NODE,
 	};
+	struct chaos_heap *heap = chaos_test_create(test, &params);
 
-	return chaos_test_exact(chaos_test_create(test, &params));
+	/* The background must not tidy up under the tests' eyes. */
+	KUNIT_ASSERT_EQ(test, chaos_heap_set_option(heap, CHAOS_OPT_RETIRE_DELAY, 3600000), 0);
+	return chaos_test_exact(heap);
 }
 
 static struct mi_page *mi_test_page(const void *p)

@@ -537,7 +537,7 @@ static void mi_cache_is_limited(struct kunit *test)
 	KUNIT_EXPECT_GT(test, kept, mi->cache_limit / 2);
 	while (--i)
 		chaos_heap_free(heap, p[i]);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&mi->cached), 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&heap->held), 0);
 	mi_end_heap(test, heap);

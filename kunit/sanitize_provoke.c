@@ -18,6 +18,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/completion.h>
 #include <linux/err.h>
 #include <linux/kasan-checks.h>
 #include <linux/kmsg_dump.h>
@@ -690,6 +691,7 @@ static noinline int provoke_legal_churn(struct scene *s)
  * @hidden: the same for an object of kmalloc() whose only pointer was in a block
  *	that has been freed
  * @child: the same for one whose only pointer is in @root
+ * @done: all of that
  */
 struct leaks {
 	struct chaos_heap *heap;
@@ -697,6 +699,7 @@ struct leaks {
 	unsigned long dropped;
 	unsigned long hidden;
 	unsigned long child;
+	struct completion done;
 };
 
 #define ENGINES	3
@@ -784,6 +787,7 @@ static int leak_all(void *arg)
 	err = provoke_leak_dropped(l) ?: provoke_leak_hidden(l) ?:
 	      provoke_leak_freed(l) ?: provoke_leak_chain(l) ?:
 	      provoke_leak_child(l);
+	complete(&l->done);
 	while (!kthread_should_stop())
 		schedule_timeout_interruptible(1);
 	return err;
@@ -800,9 +804,13 @@ static int leak(unsigned int n, const char *engine)
 	l->heap = make_heap(engine, 0, NULL, 0);
 	if (IS_ERR(l->heap))
 		return PTR_ERR(l->heap);
+	init_completion(&l->done);
 	task = kthread_run(leak_all, l, "leak");
 	if (IS_ERR(task))
 		return PTR_ERR(task);
+	/* What is stopped before it began never does. */
+	wait_for_completion(&l->done);
+	/* It sleeps again and again, which overwrites what was left on its stack. */
 	schedule_timeout_uninterruptible(HZ / 10);
 	return kthread_stop(task);
 }

@@ -336,7 +336,7 @@ static void pools(struct kunit *test)
 	grown = heap->pool_bytes - SZ_256K;
 	KUNIT_EXPECT_EQ(test, w->seen[1].bytes, grown);
 	chaos_heap_free(heap, p);
-	chaos_heap_collect(heap, true);
+	chaos_test_collect(heap);
 	KUNIT_EXPECT_EQ(test, atomic_read(&w->n[SHRINK]), 1);
 	KUNIT_EXPECT_EQ(test, last_seen(test, w)->bytes, grown);
 	KUNIT_ASSERT_EQ(test, chaos_heap_add_pool(heap, mem, SZ_256K), 0);

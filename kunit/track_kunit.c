@@ -450,7 +450,7 @@ static void nmi(struct kunit *test)
 {
 	struct chaos_heap *heap = heap_at(test, CHAOS_TRACK_STACK, CHAOS_HARDENING_2);
 	struct nmi_stage *s = chaos_test_buf(test, 1, sizeof(*s));
-	unsigned long end = jiffies + 5 * HZ;
+	unsigned long end = jiffies + 30 * HZ;
 
 	s->heap = heap;
 	s->nmi.fn = nmi_allocates;

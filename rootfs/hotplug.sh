@@ -13,6 +13,17 @@ SUITE=chaos_hotplug
 ENOUGH=/tmp/enough
 SWITCHED=/tmp/switched
 
+# bring_back CPU: the machine may be late to take note that it has gone
+bring_back()
+{
+	tries=0
+	until echo 1 >"$1/online"; do
+		tries=$((tries + 1))
+		[ "$tries" -lt 100 ] || return
+		sleep 0.1
+	done
+}
+
 # switch_cpus: until told to stop; notes each time that a CPU has been away
 switch_cpus()
 {
@@ -21,7 +32,7 @@ switch_cpus()
 			echo 0 >"$cpu/online" || exit 1
 			[ "$(cat "$cpu/online")" -eq 0 ] || exit 1
 			sleep 0.02
-			echo 1 >"$cpu/online" || exit 1
+			bring_back "$cpu" || exit 1
 			sleep 0.02
 			echo "${cpu##*/}" >>$SWITCHED
 		done
