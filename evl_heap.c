@@ -1373,11 +1373,7 @@ static bool evl_release_pool(struct chaos_heap *heap, struct chaos_pool *pool)
  */
 static void evl_remove_pool(struct chaos_heap *heap, struct chaos_pool *pool)
 {
-	struct evl_heap *evl = heap->priv;
-	unsigned long flags;
-
-	evl_lock_task(evl, &flags);
-	evl_unlock(evl, flags);
+	evl_quiesce(heap);
 	kvfree(pool->priv);
 	pool->priv = NULL;
 	pool->meta_size = 0;

@@ -759,16 +759,21 @@ void chaos_grow_init(struct chaos_heap *heap)
 	init_waitqueue_head(&heap->collect_wait);
 }
 
-/* Each may queue those behind it. */
-static void chaos_cancel_works(struct chaos_heap *heap)
+/*
+ * Called once more a grace period later: an irq_work that ran on two CPUs at once has been waited
+ * for on one of them, see chaos_san_quiesce(); the other has ended by then.  If it had not seen
+ * that the heap is closing, what it queued does, and does nothing.
+ */
+void chaos_cancel_works(struct chaos_heap *heap)
 {
+	/* Each may queue those behind it. */
 	cancel_work_sync(&heap->grow_work);
 	cancel_work_sync(&heap->collect_work);
 	cancel_work_sync(&heap->arm_work);
 	cancel_delayed_work_sync(&heap->tidy_work);
 }
 
-/* Nothing of the heap is done in the background any more, but see chaos_grow_settle(). */
+/* Nothing of the heap is done in the background any more, but see chaos_cancel_works(). */
 void chaos_grow_exit(struct chaos_heap *heap)
 {
 	WRITE_ONCE(heap->closing, true);
@@ -784,16 +789,6 @@ void chaos_grow_exit(struct chaos_heap *heap)
 	/* Pools that were returned, but are not free yet, need the engine. */
 	if (atomic_long_read(&heap->returns))
 		chaos_flush_returns();
-}
-
-/*
- * An irq_work that ran on two CPUs at once is waited for on one of them, see
- * chaos_san_quiesce().  A grace period later, the other has ended.  If it had not seen that the
- * heap is closing, what it queued does, and does nothing.
- */
-void chaos_grow_settle(struct chaos_heap *heap)
-{
-	chaos_cancel_works(heap);
 }
 
 /* How many of the tracepoints alloc and free have listeners; under chaos_heaps_mutex. */

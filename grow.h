@@ -32,7 +32,7 @@ void chaos_options_changed(struct chaos_heap *heap);
 
 void chaos_grow_init(struct chaos_heap *heap);
 void chaos_grow_exit(struct chaos_heap *heap);
-void chaos_grow_settle(struct chaos_heap *heap);
+void chaos_cancel_works(struct chaos_heap *heap);
 
 void chaos_heaps_add(struct chaos_heap *heap);
 bool chaos_heaps_have(struct chaos_heap *heap);

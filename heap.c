@@ -441,7 +441,7 @@ static void chaos_heap_release(struct chaos_heap *heap)
 	list_for_each_entry(pool, &heap->pools, node)
 		chaos_pool_withdraw(pool);
 	synchronize_rcu();
-	chaos_grow_settle(heap);
+	chaos_cancel_works(heap);
 	list_for_each_entry_safe(pool, next, &heap->pools, node) {
 		heap->engine->remove_pool(heap, pool);
 		chaos_pool_free(pool);

@@ -822,6 +822,17 @@ static bool tlsf_op_release_pool(struct chaos_heap *heap,
 	return released;
 }
 
+/* What NMIs have left to the next holder of the lock is found by the pools. */
+static void tlsf_op_quiesce(struct chaos_heap *heap)
+{
+	struct tlsf *t = heap->priv;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&t->lock.raw, flags);
+	tlsf_drain(t);
+	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
+}
+
 /*
  * If the whole heap goes, free blocks of the pool are still on lists, but
  * nothing looks at these any more.  An NMI that freed a block which another CPU
@@ -831,12 +842,7 @@ static bool tlsf_op_release_pool(struct chaos_heap *heap,
 static void tlsf_op_remove_pool(struct chaos_heap *heap,
 				struct chaos_pool *pool)
 {
-	struct tlsf *t = heap->priv;
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&t->lock.raw, flags);
-	tlsf_drain(t);
-	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
+	tlsf_op_quiesce(heap);
 	kvfree(pool->priv);
 	pool->priv = NULL;
 }
@@ -1102,17 +1108,6 @@ static void tlsf_op_stats(struct chaos_heap *heap,
 	stats->live_blocks = stats->allocs - stats->local_frees;
 	stats->live_bytes = atomic_long_read(&heap->held) -
 			    stats->live_blocks * TLSF_HEADER;
-	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
-}
-
-/* What NMIs have left to the next holder of the lock is found by the pools. */
-static void tlsf_op_quiesce(struct chaos_heap *heap)
-{
-	struct tlsf *t = heap->priv;
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&t->lock.raw, flags);
-	tlsf_drain(t);
 	raw_spin_unlock_irqrestore(&t->lock.raw, flags);
 }
 

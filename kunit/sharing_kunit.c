@@ -553,6 +553,21 @@ struct watch {
 	struct chaos_heap_stats stats;
 };
 
+/* Two threads, on different CPUs. */
+static void run_two(struct kunit *test, void (*fn)(struct chaos_test_thread *self), void *arg)
+{
+	struct chaos_test_thread threads[2] = {};
+	unsigned int cpus[2], i;
+
+	chaos_test_cpus(test, cpus, ARRAY_SIZE(cpus));
+	for (i = 0; i < ARRAY_SIZE(threads); i++) {
+		threads[i].fn = fn;
+		threads[i].arg = arg;
+		threads[i].cpu = cpus[i];
+	}
+	KUNIT_ASSERT_EQ(test, chaos_test_run(threads, ARRAY_SIZE(threads)), 0);
+}
+
 static void watch_busy(struct watch *w)
 {
 	u64 end = ktime_get_ns() + WATCH_LIMIT;
@@ -595,17 +610,10 @@ static void watch_thread(struct chaos_test_thread *self)
 static void busy_cpu(struct kunit *test)
 {
 	struct watch *w = chaos_test_buf(test, 1, sizeof(*w));
-	struct chaos_test_thread threads[2] = {};
-	unsigned int cpus[2], i;
+	unsigned int i;
 
-	chaos_test_cpus(test, cpus, ARRAY_SIZE(cpus));
 	w->heap = chaos_test_heap(test, SZ_4M, 0);
-	for (i = 0; i < ARRAY_SIZE(threads); i++) {
-		threads[i].fn = watch_thread;
-		threads[i].arg = w;
-		threads[i].cpu = cpus[i];
-	}
-	KUNIT_ASSERT_EQ(test, chaos_test_run(threads, ARRAY_SIZE(threads)), 0);
+	run_two(test, watch_thread, w);
 	KUNIT_EXPECT_TRUE(test, w->in_time);
 	KUNIT_EXPECT_EQ(test, w->stats.live_blocks, WATCH_BLOCKS);
 	KUNIT_EXPECT_EQ(test, w->stats.allocs, WATCH_BLOCKS);
@@ -667,19 +675,11 @@ static void parting_thread(struct chaos_test_thread *self)
 static void destroyed_unvisited(struct kunit *test)
 {
 	struct parting p = { .test = test, .heap = chaos_test_heap(test, SZ_4M, 0) };
-	struct chaos_test_thread threads[2] = {};
-	unsigned int cpus[2], i;
 
 	/* There, irq_work_sync() waits for a grace period, and that for the CPU. */
 	if (!arch_irq_work_has_interrupt())
 		kunit_skip(test, "no interrupt for irq_work");
-	chaos_test_cpus(test, cpus, ARRAY_SIZE(cpus));
-	for (i = 0; i < ARRAY_SIZE(threads); i++) {
-		threads[i].fn = parting_thread;
-		threads[i].arg = &p;
-		threads[i].cpu = cpus[i];
-	}
-	KUNIT_ASSERT_EQ(test, chaos_test_run(threads, ARRAY_SIZE(threads)), 0);
+	run_two(test, parting_thread, &p);
 	KUNIT_EXPECT_NOT_NULL(test, p.block);
 	KUNIT_EXPECT_TRUE(test, p.gone);
 }
