@@ -328,14 +328,27 @@ static void chaos_grow_work(struct work_struct *work)
 		queue_work(chaos_wq, &heap->collect_work);
 }
 
+/*
+ * On this node, or on any, but not on this CPU, which a real-time task may have for itself: the
+ * worker would wake up near where its work was queued, and wait until an idle CPU fetches it.
+ */
+static void chaos_queue_elsewhere(struct work_struct *work, int node)
+{
+	const struct cpumask *cpus = node == NUMA_NO_NODE ? cpu_online_mask :
+							    cpumask_of_node(node);
+	unsigned int cpu = cpumask_any_but(cpus, raw_smp_processor_id());
+
+	queue_work_on(cpu < nr_cpu_ids ? cpu : WORK_CPU_UNBOUND, chaos_wq, work);
+}
+
 /* On the node that the memory is for: before 6.16, huge pages come from there. */
 static void chaos_grow_irq(struct irq_work *work)
 {
 	struct chaos_heap *heap = container_of(work, struct chaos_heap, grow_irq);
 
 	if (!READ_ONCE(heap->closing))
-		queue_work_node(chaos_node_for(heap, READ_ONCE(heap->need_node)),
-				chaos_wq, &heap->grow_work);
+		chaos_queue_elsewhere(&heap->grow_work,
+				      chaos_node_for(heap, READ_ONCE(heap->need_node)));
 }
 
 /*
@@ -610,7 +623,7 @@ static void chaos_tidy_irq(struct irq_work *work)
 	struct chaos_heap *heap = container_of(work, struct chaos_heap, tidy_irq);
 
 	if (!READ_ONCE(heap->closing))
-		queue_work(chaos_wq, &heap->arm_work);
+		chaos_queue_elsewhere(&heap->arm_work, NUMA_NO_NODE);
 }
 
 void chaos_arm_tidy(struct chaos_heap *heap)

@@ -91,7 +91,15 @@ bool host_cancel(struct work_struct *work);
 void host_run_on(unsigned int cpu, struct work_struct *work);
 
 #define queue_work(wq, w)		host_queue(w, 0, false)
-#define queue_work_node(node, wq, w)	host_queue(w, 0, false)
+#define queue_work_on(cpu, wq, w)	((void)(cpu), host_queue(w, 0, false))
+
+/* Whose work is run on a CPU of its own is nobody's business here. */
+struct cpumask;
+#define cpu_online_mask			((const struct cpumask *)NULL)
+#define cpumask_of_node(node)		((void)(node), (const struct cpumask *)NULL)
+#define cpumask_any_but(mask, cpu)	((void)(mask), (unsigned int)(cpu))
+#define nr_cpu_ids			((unsigned int)NR_CPUS)
+#define WORK_CPU_UNBOUND		NR_CPUS
 #define queue_rcu_work(wq, w)		host_queue(&(w)->work, 0, false)
 #define schedule_work_on(cpu, w)	host_run_on(cpu, w)
 #define queue_delayed_work(wq, w, t)	host_queue(&(w)->work, t, false)
