@@ -239,23 +239,23 @@ static void canary_copied(struct kunit *test)
 /* No engine has more than this in a free block. */
 #define WORDS	(16 * sizeof(u64))
 
-/* Of a block's bytes, so many are still as they were after a free. */
-static size_t bytes_left(struct kunit *test, struct chaos_heap *heap, size_t size)
+/* Of a block full of @fill, so many bytes are still that after a free. */
+static size_t bytes_left(struct kunit *test, struct chaos_heap *heap, size_t size, u8 fill)
 {
 	u8 *p = block_of(test, heap, size);
 
-	memset(p, 0x3c, size);
+	memset(p, fill, size);
 	chaos_heap_free(heap, p);
 	if (size > WORDS)
 		KUNIT_EXPECT_GE_MSG(test, count_bytes(p, size, POISON_FREE),
 				    size - WORDS, "%zu bytes", size);
-	return count_bytes(p, size, 0x3c);
+	return count_bytes(p, size, fill);
 }
 
 /*
  * The memory is the pool's, and stays.  Engines keep some words in it: links, the
- * nodes of a tree, and what marks the end.  A byte of a link may be what it was by
- * chance: of a block that is little more than a link, no single one says anything.
+ * nodes of a tree, and what marks the end.  A byte of a link may be @fill by chance,
+ * and is again when the same block is freed in the same place; but then it is no other.
  */
 static void poison(struct kunit *test)
 {
@@ -266,7 +266,7 @@ static void poison(struct kunit *test)
 		turns = sizes[i] <= WORDS ? 16 : 1;
 		limit = turns * min(sizes[i], 2 * sizeof(u64)) / 2;
 		for (left = 0, turn = 0; turn < turns; turn++)
-			left += bytes_left(test, heap, sizes[i]);
+			left += bytes_left(test, heap, sizes[i], turn % 2 ? 0x3c : 0xc3);
 		KUNIT_EXPECT_LE_MSG(test, left, limit, "%zu bytes", sizes[i]);
 	}
 	chaos_test_idle(test, heap, 0);
