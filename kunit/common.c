@@ -117,6 +117,11 @@ struct chaos_heap *chaos_test_exact(struct chaos_heap *heap)
 	return heap;
 }
 
+void chaos_test_never(struct kunit *test, struct chaos_heap *heap, enum chaos_option delay)
+{
+	KUNIT_ASSERT_EQ(test, chaos_heap_set_option(heap, delay, CHAOS_TEST_NEVER), 0);
+}
+
 void chaos_test_destroy(struct kunit *test, struct chaos_heap *heap)
 {
 	kunit_release_action(test, destroy_heap, heap);

@@ -100,6 +100,9 @@ struct chaos_heap *chaos_test_heap_of(struct kunit *test, const char *allocator,
  * behind the heap's blocks.  Before the first allocation; returns @heap.
  */
 struct chaos_heap *chaos_test_exact(struct chaos_heap *heap);
+/* The longest of these delays, in milliseconds: what would be done then is not done. */
+#define CHAOS_TEST_NEVER	3600000U
+void chaos_test_never(struct kunit *test, struct chaos_heap *heap, enum chaos_option delay);
 /* Destroy one of these heaps before the test ends. */
 void chaos_test_destroy(struct kunit *test, struct chaos_heap *heap);
 /* Until the test ends: before the heap that gets it, so that it goes after it. */

@@ -194,6 +194,8 @@ static struct stage *stage_up(struct kunit *test)
 	struct chaos_heap *heap = chaos_test_heap(test, SZ_16M, 0);
 	struct stage *s = chaos_test_buf(test, 1, sizeof(*s));
 
+	/* While the background gives up pages, an NMI can allocate nothing. */
+	chaos_test_never(test, heap, CHAOS_OPT_RETIRE_DELAY);
 	s->heap = heap;
 	prandom_seed_state(&s->tally.rnd, 5);
 	init_completion(&s->done);

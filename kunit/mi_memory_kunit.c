@@ -13,7 +13,6 @@
 #define MI_TEST_POOL	(16UL << 20)
 #define MI_TEST_SIZE	64
 #define MI_TEST_MAX	80
-#define MI_TEST_DELAY	3600000U	/* ms */
 
 static struct chaos_heap *mi_make_heap(struct kunit *test,
 				       enum chaos_hardening hardening)
@@ -28,8 +27,7 @@ static struct chaos_heap *mi_make_heap(struct kunit *test,
 	struct chaos_heap *heap = chaos_test_create(test, &params);
 
 	/* The background must not tidy up under the tests' eyes. */
-	KUNIT_ASSERT_EQ(test, chaos_heap_set_option(heap, CHAOS_OPT_RETIRE_DELAY,
-						    MI_TEST_DELAY), 0);
+	chaos_test_never(test, heap, CHAOS_OPT_RETIRE_DELAY);
 	return chaos_test_exact(heap);
 }
 
@@ -455,7 +453,7 @@ static void mi_retired_large(struct kunit *test)
 /* Make the theap look as if the generic path had not been taken for long. */
 static void mi_make_idle(struct mi_theap *theap)
 {
-	theap->stamp = jiffies - msecs_to_jiffies(MI_TEST_DELAY) - 1;
+	theap->stamp = jiffies - msecs_to_jiffies(CHAOS_TEST_NEVER) - 1;
 }
 
 /* Who uses the fast path only keeps its pages, and who does nothing loses them. */
