@@ -18,8 +18,7 @@ CHAOS_TEST_ENGINE_PARAM();
 #define GROW_BLOCK	30000
 #define GROW_TURNS	(CHAOS_TEST_FEWER > 1 ? 2 : 10)
 
-/* Milliseconds: what a test does not wait for, and how long it has patience. */
-#define GROW_NEVER	3600000
+/* So many milliseconds has a test patience. */
 #define GROW_PATIENCE	20000
 
 static void grow_option(struct kunit *test, struct chaos_heap *heap,
@@ -34,7 +33,7 @@ static struct chaos_heap *grow_heap(struct kunit *test, size_t max)
 	struct chaos_heap *heap = chaos_test_heap(test, GROW_RESERVE, max);
 
 	grow_option(test, heap, CHAOS_OPT_WATERMARK, 0);
-	grow_option(test, heap, CHAOS_OPT_RETURN_DELAY, GROW_NEVER);
+	chaos_test_never(test, heap, CHAOS_OPT_RETURN_DELAY);
 	return heap;
 }
 
@@ -234,7 +233,7 @@ static void collects_when_full(struct kunit *test)
 	LLIST_HEAD(blocks);
 	size_t n;
 
-	grow_option(test, heap, CHAOS_OPT_RETIRE_DELAY, GROW_NEVER);
+	chaos_test_never(test, heap, CHAOS_OPT_RETIRE_DELAY);
 	chaos_test_cpus(test, cpus, 2);
 	place[0].cpu = cpus[0];
 	place[1].cpu = cpus[1];
@@ -502,19 +501,30 @@ static void destroy_after_return(struct kunit *test)
 #define STORM_BLOCKS	64
 /* Pools that have to be returned: fewer, and it was no storm. */
 #define STORM_RETURNS	10
-/* How many times the steps there may be until so many are. */
-#define STORM_PATIENCE	20
+/* How often the collector looks until so many are. */
+#define STORM_PATIENCE	10000
+/* So large is the heap before a lull. */
+#define STORM_POOLS	3
 
+/**
+ * struct storm - threads that use a heap while pools of it are returned
+ * @heap: this one
+ * @running: threads that still do
+ * @bad: blocks that had other contents
+ * @lull: nobody allocates
+ * @enough: pools were returned, or the collector has no patience left
+ */
 struct storm {
 	struct chaos_heap *heap;
 	atomic_t running;
 	atomic_long_t bad;
+	bool lull;
 	bool enough;
 };
 
 /*
- * Hold a lot, then little; blocks from everywhere, so that pools empty often.  How often
- * depends on how the threads run: all of them have to hold little at once.
+ * Hold a lot, then little; blocks from everywhere, so that pools empty often.  That all
+ * threads hold little at once depends on how they run, but in a lull they do.
  */
 static void storm_thread(struct chaos_test_thread *self)
 {
@@ -524,14 +534,13 @@ static void storm_thread(struct chaos_test_thread *self)
 	unsigned int i, step;
 
 	prandom_seed_state(&rnd, self->nr);
-	for (step = 0; step < STORM_STEPS ||
-	     (!READ_ONCE(storm->enough) && step < STORM_PATIENCE * STORM_STEPS); step++) {
+	for (step = 0; step < STORM_STEPS || !READ_ONCE(storm->enough); step++) {
 		i = chaos_test_below(&rnd, STORM_BLOCKS);
 		if (held[i]) {
 			if (!chaos_test_unmake(storm->heap, held[i]))
 				atomic_long_inc(&storm->bad);
 			held[i] = NULL;
-		} else if (step % 2048 < 1024) {
+		} else if (step % 2048 < 1024 && !READ_ONCE(storm->lull)) {
 			held[i] = chaos_test_make(storm->heap,
 						  chaos_test_size(&rnd, SZ_64K),
 						  GFP_KERNEL | __GFP_NOWARN, step);
@@ -547,10 +556,19 @@ static void storm_thread(struct chaos_test_thread *self)
 static void storm_collector(struct chaos_test_thread *self)
 {
 	struct storm *storm = self->arg;
+	unsigned int looks = 0;
+	bool enough, lull = false;
 
 	while (atomic_read(&storm->running)) {
+		struct chaos_heap_stats s = grow_stats(storm->heap);
+
+		/* A lull ends when this has found nothing in use. */
 		chaos_heap_collect(storm->heap, true);
-		WRITE_ONCE(storm->enough, grow_stats(storm->heap).returns >= STORM_RETURNS);
+		enough = s.returns >= STORM_RETURNS || looks++ == STORM_PATIENCE;
+		lull = !enough && (lull ? s.live_blocks > 0 : s.pools >= STORM_POOLS);
+		WRITE_ONCE(storm->lull, lull);
+		if (enough)
+			WRITE_ONCE(storm->enough, true);
 		usleep_range(500, 1000);
 	}
 }
@@ -575,7 +593,7 @@ static void storm(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, chaos_test_run(threads, STORM_THREADS + 1), 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&storm->bad), 0);
-	chaos_heap_collect(storm->heap, true);
+	chaos_test_collect(storm->heap);
 	s = grow_stats(storm->heap);
 	KUNIT_EXPECT_GE(test, s.returns, STORM_RETURNS);
 	KUNIT_EXPECT_EQ(test, s.returns, s.grows);
