@@ -706,35 +706,54 @@ struct leaks {
 
 static struct leaks leaks[ENGINES];
 
+/*
+ * What a caller does not have in a register during its next calls, no interrupt saves on its
+ * stack, where kmemleak would find it: the complement of the pointer is all that comes back.
+ */
+static noinline unsigned long drop_one(struct scene *s)
+{
+	u8 *p = in_a_crowd(s, 200);
+	unsigned int i;
+
+	for (i = 0; i < CROWD; i++) {
+		if (s->crowd[i] == p)
+			s->crowd[i] = NULL;
+	}
+	return p ? ~(unsigned long)p : 0;
+}
+
 static noinline int provoke_leak_dropped(struct leaks *l)
 {
 	struct scene s = { .heap = l->heap };
-	u8 *p = in_a_crowd(&s, 200);
 	unsigned int i;
 
-	if (!p)
+	l->dropped = drop_one(&s);
+	if (!l->dropped)
 		return -ENOMEM;
-	for (i = 0; i < CROWD; i++) {
-		if (s.crowd[i] != p)
-			chaos_heap_free(l->heap, s.crowd[i]);
-	}
-	l->dropped = ~(unsigned long)p;
+	for (i = 0; i < CROWD; i++)
+		chaos_heap_free(l->heap, s.crowd[i]);
 	return 0;
+}
+
+static noinline unsigned long fill_with_pointer(void **p, size_t n)
+{
+	void *object = kmalloc(300, GFP_KERNEL);
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		p[i] = object;
+	return object ? ~(unsigned long)object : 0;
 }
 
 static noinline int provoke_leak_hidden(struct leaks *l)
 {
 	void **p = (void **)take(l->heap, 256);
-	void *object = kmalloc(300, GFP_KERNEL);
-	unsigned int i;
 
-	if (!p || !object)
+	if (!p)
 		return -ENOMEM;
-	for (i = 0; i < 256 / sizeof(*p); i++)
-		p[i] = object;
-	l->hidden = ~(unsigned long)object;
+	l->hidden = fill_with_pointer(p, 256 / sizeof(*p));
 	chaos_heap_free(l->heap, p);
-	return 0;
+	return l->hidden ? 0 : -ENOMEM;
 }
 
 static noinline int provoke_leak_freed(struct leaks *l)

@@ -64,23 +64,41 @@ kasan_cases()
 
 # --- kmemleak -----------------------------------------------------------------
 
-# leak: all engines at once, because kmemleak takes its time
-leak()
+# From each engine a block, and an object that only a freed block knows
+LEAKS=6
+
+leaks_found()
 {
-	load mimalloc 1 || return
+	grep -c '^unreferenced object' /tmp/leaks
+}
+
+# leak_once: all engines at once, because kmemleak takes its time
+leak_once()
+{
 	for engine in $ENGINES; do
 		echo "leak $engine" >$RUN || fail "$engine: it went wrong by itself" ||
 			return
 	done
-	# From each engine a block, and an object that only a freed block knows.
-	log "chaos_provoke: expect 1: kmemleak: 6 new suspected"
 	leaks_scan
-	log "chaos_provoke: expect end"
 	cat "$KMEMLEAK" >/tmp/leaks
 	for engine in $ENGINES; do
 		echo "unleak $engine" >$RUN || fail "$engine: cannot be undone" ||
 			return
 	done
+}
+
+# leak: again if there are less than there should be, since an interrupt may have saved a
+# register with a pointer where kmemleak looks; but not if there are more.
+leak()
+{
+	load mimalloc 1 || return
+	log "chaos_provoke: expect up to 3: kmemleak: * new suspected"
+	for turn in 1 2 3; do
+		leak_once || return
+		[ "$(leaks_found)" -lt "$LEAKS" ] || break
+		log "# turn $turn: $(leaks_found) leaks found"
+	done
+	log "chaos_provoke: expect end"
 	unload
 }
 
@@ -94,15 +112,15 @@ leaks()
 	[ "$count" -eq "${1#*:}" ] || fail "$count leaks, not ${1#*:}"
 }
 
-# leaks_total COUNT: and no others
+# leaks_total: and no others
 leaks_total()
 {
-	count=$(grep -c '^unreferenced object' /tmp/leaks)
-	[ "$count" -ne "$1" ] || return 0
+	count=$(leaks_found)
+	[ "$count" -ne "$LEAKS" ] || return 0
 	while read -r line; do
 		log "    # $line"
 	done </tmp/leaks
-	fail "$count leaks, not $1"
+	fail "$count leaks, not $LEAKS"
 }
 
 if [ ! -e /modules/chaos_provoke.ko ] || [ ! -w "$KMEMLEAK" ] ||
@@ -114,5 +132,5 @@ fi
 loaded=
 run_suite chaos_provoke "$(kasan_cases) leak leaks:leak_dropped:3
 	leaks:leak_hidden:3 leaks:leak_freed:0 leaks:leak_chain:0
-	leaks:leak_child:0 leaks_total:6"
+	leaks:leak_child:0 leaks_total"
 unload
