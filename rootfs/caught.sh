@@ -76,7 +76,7 @@ test_caught()
 
 clean()
 {
-	echo 0 >"$TRACING/events/chaos_alloc/enable"
+	echo 0 >"$TRACE_ALL"
 	rmmod chaos_caught
 	remove_cgroup
 }
@@ -91,9 +91,9 @@ test_seen()
 {
 	make_cgroup || return
 	echo >"$TRACING/trace"
-	echo 1 >"$TRACING/events/chaos_alloc/enable" || fail "no events" || return
+	echo 1 >"$TRACE_ALL" || fail "no events" || return
 	in_cgroup insmod /modules/chaos_caught.ko || fail "chaos_caught.ko says no" || return
-	echo 0 >"$TRACING/events/chaos_alloc/enable"
+	echo 0 >"$TRACE_ALL"
 	grep ' alloc: call_site=.* heap=chaos_caught$' "$TRACING/trace" >/tmp/trace
 	[ "$(grep -Fc '[chaos_caught]' /tmp/trace)" -ge 10 ] || fail "$(head -n 3 /tmp/trace)" ||
 		return

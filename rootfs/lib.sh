@@ -60,6 +60,9 @@ torture_outcome()
 # Parameters of chaos_alloc.ko for the runs that follow
 TORTURE_HEAPS=
 
+# Called before it begins, when there is the module
+TORTURE_BEFORE=true
+
 # torture RESULT BEGUN ALLOCATOR PARAMETER...: whether it ends like that; BEGUN is called
 # when it has begun
 torture()
@@ -72,6 +75,7 @@ torture()
 	insmod /modules/chaos_alloc.ko allocator="$allocator" pool_size=2M \
 		max_size=16M $TORTURE_HEAPS || fail "chaos_alloc.ko does not load" || return
 	ok=0
+	$TORTURE_BEFORE
 	if insmod /modules/chaos_torture.ko engine="$allocator" "$@"; then
 		"$begun"
 		got=$(torture_outcome)
@@ -90,6 +94,7 @@ torture()
 
 HEAPS=/sys/kernel/debug/chaos_alloc
 TRACING=/sys/kernel/tracing
+TRACE_ALL=$TRACING/events/chaos_alloc/enable
 [ -d "$TRACING/events" ] || mount -t tracefs tracefs "$TRACING" 2>/dev/null
 
 # traced: how many events are in the trace
@@ -98,16 +103,21 @@ traced()
 	cat "$TRACING"/per_cpu/cpu*/stats | awk '/^entries:/ { n += $2 } END { print n + 0 }'
 }
 
+# trace_all 0|1: no events, or all of ours
+trace_all()
+{
+	[ ! -w "$TRACE_ALL" ] || echo "$1" >"$TRACE_ALL"
+}
+
 # watch_all: read all heaps' files, time their calls and trace them, on and off, until
 # chaos_torture.ko goes. /tmp/watched gets a line for each file that could be read, its name,
 # and "trace" whenever there were events.
 watch_all()
 {
-	events=$TRACING/events/chaos_alloc/enable
 	: >/tmp/watched
 	while [ -d /sys/module/chaos_torture ]; do
 		for on in 1 0; do
-			[ ! -w "$events" ] || echo "$on" >"$events"
+			trace_all "$on"
 			for file in "$HEAPS"/*/*; do
 				[ "${file##*/}" != latency ] || echo "$on" >"$file"
 				cat "$file" >/dev/null && echo "${file##*/}" >>/tmp/watched

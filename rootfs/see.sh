@@ -121,9 +121,9 @@ events()
 client()
 {
 	echo >"$TRACING/trace"
-	echo 1 >"$TRACING/events/chaos_alloc/enable" || fail "no events" || return
+	echo 1 >"$TRACE_ALL" || fail "no events" || return
 	insmod /modules/chaos_sample.ko || fail "chaos_sample.ko does not load" || return
-	echo 0 >"$TRACING/events/chaos_alloc/enable"
+	echo 0 >"$TRACE_ALL"
 	# While the client is there, its functions have names, but those of its init code.
 	cat "$TRACING/trace" >/tmp/trace
 	rmmod chaos_sample
@@ -178,7 +178,7 @@ histogram()
 unload()
 {
 	insmod /modules/chaos_alloc.ko || fail "chaos_alloc.ko does not load" || return
-	echo 1 >"$TRACING/events/chaos_alloc/enable"
+	echo 1 >"$TRACE_ALL"
 	rmmod chaos_alloc || fail "rmmod failed" || return
 	[ ! -e "$TRACING/events/chaos_alloc" ] || fail "the events outlive the module" || return
 	with_module true || return
@@ -195,9 +195,19 @@ watched()
 	log "    # watched: $(wc -l </tmp/watched) looks"
 }
 
+# torture_watched BEGUN ALLOCATOR: the heaps' birth is traced, if nothing else is in time
+torture_watched()
+{
+	TORTURE_BEFORE='trace_all 1'
+	torture success "$1" "$2" seconds=1 onoff=0 pressure=0 && watched
+	status=$?
+	TORTURE_BEFORE=true
+	return "$status"
+}
+
 watch()
 {
-	torture success watch_all "$1" seconds=1 onoff=0 pressure=0 && watched
+	torture_watched watch_all "$1"
 }
 
 # The same while all blocks remember who allocated them, and modules come and go.
@@ -211,10 +221,10 @@ come_and_go()
 track()
 {
 	TORTURE_HEAPS=track=2
-	ok=0
-	torture success come_and_go "$1" seconds=1 onoff=0 pressure=0 && watched || ok=1
+	torture_watched come_and_go "$1"
+	status=$?
 	TORTURE_HEAPS=
-	return "$ok"
+	return "$status"
 }
 
 failed=0
