@@ -80,10 +80,23 @@ int chaos_unclean(struct chaos_heap *heap, const char *fmt, ...)
 
 /* --------------------------------- look-up -------------------------------- */
 
-/*
- * What the engine knows of @p.  A size that leaves the pool tells that somebody frees it at
- * the same moment.
- */
+/* What the engine knows of @p. */
+static enum chaos_verdict chaos_look_into(struct chaos_heap *heap, struct chaos_pool *pool,
+					  const void *p, struct chaos_block *block)
+{
+	enum chaos_verdict verdict = heap->engine->query(heap, pool, p, block);
+
+	if (unlikely(verdict != CHAOS_OK))
+		return verdict;
+	/* A size that leaves the pool tells that somebody frees it at the same moment. */
+	if (!chaos_pool_holds(pool, p, block->size) || chaos_san_is_waiting(heap, p))
+		return CHAOS_FREED;
+	/* Whoever looks for its canary or its origin would look in front of it. */
+	if (unlikely(block->size < heap->trailer))
+		return CHAOS_CORRUPT;
+	return CHAOS_OK;
+}
+
 static enum chaos_verdict chaos_look_up(struct chaos_heap *heap, const void *p,
 					struct chaos_block *block)
 {
@@ -93,13 +106,7 @@ static enum chaos_verdict chaos_look_up(struct chaos_heap *heap, const void *p,
 	preempt_disable();
 	pool = chaos_pool_in(heap, p, &verdict);
 	if (pool)
-		verdict = heap->engine->query(heap, pool, p, block);
-	if (verdict == CHAOS_OK && (!chaos_pool_holds(pool, p, block->size) ||
-				    chaos_san_is_waiting(heap, p)))
-		verdict = CHAOS_FREED;
-	/* Whoever looks for its canary or its origin would look in front of it. */
-	if (verdict == CHAOS_OK && unlikely(block->size < heap->trailer))
-		verdict = CHAOS_CORRUPT;
+		verdict = chaos_look_into(heap, pool, p, block);
 	preempt_enable();
 	return verdict;
 }

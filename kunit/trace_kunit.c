@@ -258,7 +258,7 @@ static void accounts(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, last_seen(test, w)->event == ALLOC ?
 				last_seen(test, w)->bytes : sizes[i], sizes[i]);
 	}
-	p = chaos_heap_realloc(heap, p, 0, GFP_KERNEL);
+	KUNIT_EXPECT_PTR_EQ(test, chaos_heap_realloc(heap, p, 0, GFP_KERNEL), ZERO_SIZE_PTR);
 	expect_counts(test, w, ARRAY_SIZE(sizes), ARRAY_SIZE(sizes), 0);
 	/* Old and new may overlap in time, but are two then. */
 	for (; k < atomic_read(&w->all); k++) {

@@ -116,7 +116,7 @@ static int guide_use(void)
 	q = chaos_heap_zalloc(guide_heap, array_size(50, sizeof(u64)), GFP_KERNEL);
 	if (p && q) {
 		memset(p, 'x', 100);
-		claim(!memchr_inv(q, 0, 50 * sizeof(u64)));
+		claim(!memchr_inv(q, 0, array_size(50, sizeof(u64))));
 		claim(chaos_heap_usable_size(guide_heap, p) >= 100);
 		claim(chaos_heap_owns(guide_heap, p));
 		claim(!chaos_heap_owns(NULL, p));	/* NULL is the default heap */
