@@ -20,7 +20,9 @@ judge()
 	local analyser=$1 regex=$2
 
 	# Without the lines' numbers, which change
-	{ grep -E "$regex" || true; } | sed -E "s#^$TOP/##; s#:[0-9]+(:[0-9]+(-[0-9]+)?)?: #: #" | sort -u |
+	{ grep -E "$regex" || true; } |
+		sed -E "s#^$TOP/##; s#:[0-9]+(:[0-9]+(-[0-9]+)?)?: #: #; s# (on|at) line [0-9]+# \\1 line N#" |
+		sort -u |
 		awk -v analyser="$analyser" '
 			/^#/ {
 				next
