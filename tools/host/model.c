@@ -1123,6 +1123,74 @@ static void op_walk(unsigned int h)
 		model_bug("the walk finds %zu blocks of %zu", walk.blocks, m.heap[h].live);
 }
 
+/**
+ * struct model_map - what a map has of one pool after the other
+ * @pool: this one
+ * @blocks: in all of them
+ */
+struct model_map {
+	const struct chaos_pool *pool;
+	size_t blocks;
+};
+
+static bool map_visit(struct chaos_heap *heap, void *p, size_t size, void *arg)
+{
+	struct model_map *map = arg;
+
+	map->blocks++;
+	if (!chaos_pool_holds(map->pool, p, size))
+		model_bug("%p of %zu bytes is in another pool", p, size);
+	return true;
+}
+
+/* Where the map has no block, there is none. */
+static void unusable_agrees(struct chaos_heap *heap, const struct chaos_pool *pool)
+{
+	size_t at = 0, cell;
+	unsigned int i;
+
+	if (!heap->engine->next_unusable)
+		return;
+	cell = heap->engine->cell(pool);
+	for (;; at += cell) {
+		at = heap->engine->next_unusable(pool, at);
+		if (at >= pool->size)
+			break;
+		for (i = 0; !m.rate && i < m.slots; i++)
+			if (m.block[i].p &&
+			    (unsigned long)m.block[i].p - pool->start < at + cell &&
+			    (unsigned long)m.block[i].p - pool->start + m.block[i].size > at)
+				model_bug("%p is where no block can be", m.block[i].p);
+	}
+}
+
+/* As see.c does: pool by pool. */
+static void op_map(unsigned int h)
+{
+	struct chaos_heap *heap = m.heap[h].heap;
+	unsigned long failed = host_failed;
+	struct model_map map = {};
+	struct chaos_pool *pool;
+	unsigned int noio;
+	int err = 0;
+
+	noio = chaos_heap_lock_cpus(heap);
+	list_for_each_entry(pool, &heap->pools, node) {
+		map.pool = pool;
+		err = heap->engine->walk(heap, pool, map_visit, &map);
+		if (err)
+			break;
+		unusable_agrees(heap, pool);
+	}
+	chaos_heap_unlock_cpus(heap, noio);
+	if (was_starved(err, failed))
+		return;
+	if (err)
+		model_bug("walk says %d of a pool", err);
+	if (!m.rate && map.blocks != m.heap[h].live)
+		model_bug("the map has %zu blocks of %zu", map.blocks, m.heap[h].live);
+}
+
 static size_t live_bytes(unsigned int h)
 {
 	size_t sum = 0;
@@ -1267,6 +1335,14 @@ static void op_stats(unsigned int h)
 		classes_agree(h, &stats, model_classes, n);
 }
 
+/* However busy its CPUs are and have been. */
+static void collect_all(struct chaos_heap *heap)
+{
+	host_late_countdown = 0;
+	host_catch_up();
+	chaos_heap_collect(heap, true);
+}
+
 /*
  * Where a class has pages that nobody owns, with room, the next allocation takes one of
  * them, and no fresh one.
@@ -1282,7 +1358,7 @@ static void op_adopt(unsigned int h)
 	if (m.rate || heap->trailer || !heap->engine->cpu_dead ||
 	    heap->deferred_free)
 		return;
-	chaos_heap_collect(heap_arg(h), true);
+	collect_all(heap);
 	n = get_classes(h);
 	for (i = 0, k = n ? pick(n) : 0; i < n; i++, k = k + 1 < n ? k + 1 : 0)
 		if (model_classes[k].abandoned_pages && model_classes[k].block_size)
@@ -1416,7 +1492,10 @@ static void task_op(void)
 		op_check(h);
 		break;
 	case 2:
-		op_walk(h);
+		if (pick(2))
+			op_walk(h);
+		else
+			op_map(h);
 		break;
 	case 3:
 		op_stats(h);
@@ -1466,7 +1545,10 @@ static void task_op(void)
 		host_fail_countdown = 1 + pick(6);
 		break;
 	case 22:
-		host_trylock_countdown = 1 + pick(64);
+		if (pick(2))
+			host_trylock_countdown = 1 + pick(64);
+		else
+			host_late_countdown = 1 + pick(NR_CPUS);
 		break;
 	default:
 		m.rate = pick(3) ? 1UL << (3 + pick(8)) : 0;
@@ -1487,7 +1569,7 @@ static void all_comes_back(unsigned int h)
 
 	forget_blocks(h, true);
 	chaos_register_deferred_free(heap, NULL, NULL);
-	chaos_heap_collect(heap, true);
+	collect_all(heap);
 	op_check(h);
 	chaos_heap_stats(heap, &stats);
 	stats_agree(h, &stats);
@@ -1564,6 +1646,7 @@ static void model_go(void)
 	host_countdown = 0;
 	host_fail_countdown = 0;
 	host_trylock_countdown = 0;
+	host_late_countdown = 0;
 	m.rate = 0;
 	host_cpu = 0;
 	for (h = 0; h < MODEL_HEAPS; h++)

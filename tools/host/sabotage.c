@@ -524,8 +524,10 @@ static void giant(const char *engine)
 void sabotage(const char *engine, unsigned int cpu, bool any)
 {
 	unsigned int fail = host_fail_countdown, trylock = host_trylock_countdown;
+	unsigned int late = host_late_countdown;
 
 	host_fail_countdown = 0;
+	host_late_countdown = 0;
 	host_countdown = 0;
 	s.cpu = cpu;
 	s.heap = NULL;
@@ -555,4 +557,5 @@ void sabotage(const char *engine, unsigned int cpu, bool any)
 		chaos_heap_destroy(s.heap);
 	host_fail_countdown = fail;
 	host_trylock_countdown = trylock;
+	host_late_countdown = late;
 }

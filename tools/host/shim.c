@@ -339,10 +339,21 @@ static int host_call_work(void *data)
 	return 0;
 }
 
-/* Done before anybody waits for it */
+__thread unsigned int host_late_countdown;
+
+/*
+ * Done before anybody waits for it; or the CPU is busy for longer than anybody waits, and
+ * until it has come to this, to ask again is in vain.
+ */
 void host_run_on(unsigned int cpu, struct work_struct *work)
 {
-	smp_call_on_cpu(cpu, host_call_work, work, false);
+	if (host_late_countdown && !--host_late_countdown) {
+		work->bound = true;
+		work->cpu = cpu;
+		host_queue(work, 1, false);
+	} else if (!work->pending) {
+		smp_call_on_cpu(cpu, host_call_work, work, false);
+	}
 }
 
 /* As a read lock: CPUs come and go between operations only. */
@@ -393,12 +404,17 @@ void host_cpu_up(unsigned int cpu)
 
 /* --------------------------------- mutexes -------------------------------- */
 
+/* How many this thread holds */
+static __thread unsigned int host_mutexes;
+
 bool mutex_trylock(struct mutex *m)
 {
 	int old = 0;
+	bool got = __atomic_compare_exchange_n(&m->owner, &old, host_self(), false,
+					       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 
-	return __atomic_compare_exchange_n(&m->owner, &old, host_self(), false,
-					   __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	host_mutexes += got;
+	return got;
 }
 
 void mutex_lock(struct mutex *m)
@@ -410,6 +426,7 @@ void mutex_lock(struct mutex *m)
 
 void mutex_unlock(struct mutex *m)
 {
+	host_mutexes--;
 	__atomic_store_n(&m->owner, 0, __ATOMIC_RELEASE);
 }
 
@@ -759,15 +776,24 @@ static struct work_struct **host_find_running(const struct work_struct *work)
 	return NULL;
 }
 
-/* Work that is due, or any, off the list. */
-static struct work_struct *host_next_work(bool any)
+static bool host_is_due(const struct work_struct *work)
+{
+	return time_after_eq(jiffies, work->due);
+}
+
+static bool host_is_bound(const struct work_struct *work)
+{
+	return work->bound;
+}
+
+/* Work of this kind, or any, off the list. */
+static struct work_struct *host_next_work(bool (*is_wanted)(const struct work_struct *work))
 {
 	struct work_struct *work, *found = NULL;
 
 	pthread_mutex_lock(&host_work_mutex);
 	list_for_each_entry(work, &host_works, node)
-		if (!host_find_running(work) &&
-		    (any || time_after_eq(jiffies, work->due))) {
+		if (!host_find_running(work) && (!is_wanted || is_wanted(work))) {
 			found = work;
 			break;
 		}
@@ -780,15 +806,18 @@ static struct work_struct *host_next_work(bool any)
 	return found;
 }
 
-/* The grace period is for that of an rcu_work. */
-static bool host_run_one(bool any)
+/* The grace period is for that of an rcu_work.  What was left to a CPU that went is anybody's. */
+static bool host_run_one(bool (*is_wanted)(const struct work_struct *work))
 {
-	struct work_struct *work = host_next_work(any);
+	struct work_struct *work = host_next_work(is_wanted);
 
 	if (!work)
 		return false;
 	synchronize_rcu();
-	work->func(work);
+	if (work->bound && host_online[work->cpu])
+		smp_call_on_cpu(work->cpu, host_call_work, work, false);
+	else
+		work->func(work);
 	pthread_mutex_lock(&host_work_mutex);
 	*host_find_running(work) = NULL;
 	pthread_mutex_unlock(&host_work_mutex);
@@ -797,7 +826,13 @@ static bool host_run_one(bool any)
 
 bool host_run_work(void)
 {
-	return host_run_one(false);
+	return host_run_one(host_is_due);
+}
+
+void host_catch_up(void)
+{
+	while (host_run_one(host_is_bound))
+		;
 }
 
 void host_settle(void)
@@ -806,7 +841,7 @@ void host_settle(void)
 
 	host_run_irq_work();
 	/* Tidying up arms itself again as long as there is something to tidy. */
-	while (host_run_one(true) && ++turns < 64)
+	while (host_run_one(NULL) && ++turns < 64)
 		host_run_irq_work();
 }
 
@@ -857,7 +892,7 @@ void flush_workqueue(struct workqueue_struct *wq)
 {
 	host_may_sleep();
 	do {
-		while (host_run_one(false))
+		while (host_run_one(host_is_due))
 			;
 	} while (host_any_running() && !sched_yield());
 }
@@ -875,7 +910,8 @@ bool host_wait(unsigned long *timeout)
 		return false;
 	--*timeout;
 	host_run_irq_work();
-	if (!host_run_work())
+	/* Whoever works meanwhile may want one that is held here, and waits for it. */
+	if (host_mutexes || !host_run_work())
 		sched_yield();
 	return true;
 }

@@ -28,6 +28,9 @@ extern void (*host_interrupt_hook)(void);
 /* So many raw_spin_trylock()s are left until one fails for no reason; 0: none does. */
 extern __thread unsigned int host_trylock_countdown;
 
+/* So many schedule_work_on()s are left until one comes too late; 0: none does. */
+extern __thread unsigned int host_late_countdown;
+
 /**
  * struct host_place - where somebody was
  * @cpu: on which CPU
@@ -60,6 +63,8 @@ void host_run_irq_work(void);
 bool host_run_work(void);
 /* Work that is not due yet will be as soon as that: @by jiffies from now. */
 void host_advance(unsigned long by);
+/* What CPUs were too busy for is done on return. */
+void host_catch_up(void);
 /* Whatever is pending, delayed or not, is done on return. */
 void host_settle(void);
 

@@ -50,6 +50,8 @@ struct work_struct {
 	void (*func)(struct work_struct *work);
 	struct list_head node;
 	unsigned long due;
+	unsigned int cpu;
+	bool bound;
 	bool pending;
 };
 
