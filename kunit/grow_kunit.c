@@ -564,7 +564,7 @@ static void storm_collector(struct chaos_test_thread *self)
 
 		/* A lull ends when this has found nothing in use. */
 		chaos_heap_collect(storm->heap, true);
-		enough = s.returns >= STORM_RETURNS || looks++ == STORM_PATIENCE;
+		enough = s.returns >= STORM_RETURNS || looks++ >= STORM_PATIENCE;
 		lull = !enough && (lull ? s.live_blocks > 0 : s.pools >= STORM_POOLS);
 		WRITE_ONCE(storm->lull, lull);
 		if (enough)
