@@ -1339,7 +1339,7 @@ static void op_stats(unsigned int h)
 static void collect_all(struct chaos_heap *heap)
 {
 	host_late_countdown = 0;
-	host_catch_up();
+	host_settle();
 	chaos_heap_collect(heap, true);
 }
 

@@ -776,24 +776,15 @@ static struct work_struct **host_find_running(const struct work_struct *work)
 	return NULL;
 }
 
-static bool host_is_due(const struct work_struct *work)
-{
-	return time_after_eq(jiffies, work->due);
-}
-
-static bool host_is_bound(const struct work_struct *work)
-{
-	return work->bound;
-}
-
-/* Work of this kind, or any, off the list. */
-static struct work_struct *host_next_work(bool (*is_wanted)(const struct work_struct *work))
+/* Work that is due, or any, off the list. */
+static struct work_struct *host_next_work(bool any)
 {
 	struct work_struct *work, *found = NULL;
 
 	pthread_mutex_lock(&host_work_mutex);
 	list_for_each_entry(work, &host_works, node)
-		if (!host_find_running(work) && (!is_wanted || is_wanted(work))) {
+		if (!host_find_running(work) &&
+		    (any || time_after_eq(jiffies, work->due))) {
 			found = work;
 			break;
 		}
@@ -807,9 +798,9 @@ static struct work_struct *host_next_work(bool (*is_wanted)(const struct work_st
 }
 
 /* The grace period is for that of an rcu_work.  What was left to a CPU that went is anybody's. */
-static bool host_run_one(bool (*is_wanted)(const struct work_struct *work))
+static bool host_run_one(bool any)
 {
-	struct work_struct *work = host_next_work(is_wanted);
+	struct work_struct *work = host_next_work(any);
 
 	if (!work)
 		return false;
@@ -826,13 +817,7 @@ static bool host_run_one(bool (*is_wanted)(const struct work_struct *work))
 
 bool host_run_work(void)
 {
-	return host_run_one(host_is_due);
-}
-
-void host_catch_up(void)
-{
-	while (host_run_one(host_is_bound))
-		;
+	return host_run_one(false);
 }
 
 void host_settle(void)
@@ -841,7 +826,7 @@ void host_settle(void)
 
 	host_run_irq_work();
 	/* Tidying up arms itself again as long as there is something to tidy. */
-	while (host_run_one(NULL) && ++turns < 64)
+	while (host_run_one(true) && ++turns < 64)
 		host_run_irq_work();
 }
 
@@ -892,7 +877,7 @@ void flush_workqueue(struct workqueue_struct *wq)
 {
 	host_may_sleep();
 	do {
-		while (host_run_one(host_is_due))
+		while (host_run_one(false))
 			;
 	} while (host_any_running() && !sched_yield());
 }

@@ -63,8 +63,6 @@ void host_run_irq_work(void);
 bool host_run_work(void);
 /* Work that is not due yet will be as soon as that: @by jiffies from now. */
 void host_advance(unsigned long by);
-/* What CPUs were too busy for is done on return. */
-void host_catch_up(void);
 /* Whatever is pending, delayed or not, is done on return. */
 void host_settle(void);
 

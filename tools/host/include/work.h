@@ -33,12 +33,6 @@ struct irq_work {
 	int running;
 };
 
-static inline void init_irq_work(struct irq_work *work,
-				 void (*func)(struct irq_work *work))
-{
-	*work = (struct irq_work){ .func = func };
-}
-
 #define IRQ_WORK_INIT_HARD(fn)	((struct irq_work){ .func = (fn) })
 
 bool irq_work_queue(struct irq_work *work);
